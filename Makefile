@@ -1,0 +1,47 @@
+# `make demo` paints a picture, `make test` checks everything; both set up what they need in .venv.
+
+PROMPT ?= a red house beside a pine tree at night
+SEED ?= 7
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test bench format clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed  ## paint a picture: make demo PROMPT="a boat on a lake" SEED=3
+	@$(BIN)/graphengine run workflows/text_to_image.json --set prompt="$$PROMPT" --seed "$$SEED"
+
+test: $(VENV)/.tested  ## style, types and tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q --durations=10
+
+bench: $(VENV)/.tested  ## measurements
+	PYTHONPATH=tests $(BIN)/python tests/bench
+
+format: $(VENV)/.tested  ## put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove what make made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist outputs
+
+# The prompt reaches the shell as a variable, so that quotes in it mean nothing.
+export PROMPT SEED
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'GraphEngine needs Python 3.11 or newer. Name it: make $(MAKECMDGOALS) PYTHON=python3.12'; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo 'Python has no venv module here; on Debian: apt install python3-venv'; exit 1; }
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.made pyproject.toml
+	@echo 'Installing GraphEngine into $(VENV), once (this takes some minutes) ...'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[test]'
+	@touch $@

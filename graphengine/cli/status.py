@@ -1,0 +1,15 @@
+"""Exit statuses."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """How a command ended, as the shell sees it."""
+
+    DONE = 0
+    FAILED = 1
+    INVALID = 2
+    USAGE = 3
+    CANCELLED = 130

@@ -1,0 +1,79 @@
+"""Settings: what the user decides about this machine. Made once, in the command line, and passed down.
+
+Each field is also an environment variable: `GRAPHENGINE_` and its name in capitals.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from platformdirs import user_cache_path, user_data_path
+from pydantic import ByteSize, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from graphengine.errors import GraphEngineError
+
+GIB = 1 << 30
+
+
+class Settings(BaseSettings):
+    """Where things are and how much of the machine may be used.
+
+    Sizes are bytes, or a text with a unit such as `8GB` or `512MiB`; 0 switches that tier of the cache off.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="GRAPHENGINE_", frozen=True, extra="forbid")
+
+    models: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default_factory=lambda: (user_data_path("graphengine", appauthor=False) / "models",),
+        description="Folders in which model names are looked up, in order, before those that packs ship; "
+        "as an environment variable separated as in PATH.",
+    )
+    cache: Path = Field(
+        default_factory=lambda: user_cache_path("graphengine", appauthor=False),
+        description="Folder of everything that can be computed again.",
+    )
+    outputs: Path = Field(default=Path("outputs"), description="Folder that results are saved into.")
+    memory_cache: ByteSize = Field(
+        default=ByteSize(GIB), ge=0, description="Size of the cache in memory, such as 2GB; 0 is off."
+    )
+    disk_cache: ByteSize = Field(
+        default=ByteSize(10 * GIB), ge=0, description="Size of the cache on disk, such as 20GB; 0 is off."
+    )
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="Where models run: `cpu`, `mps`, `cuda`, `cuda:1`; `auto` takes a GPU if there is one.",
+    )
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [p for p in value.split(os.pathsep) if p] if isinstance(value, str) else value
+
+    @field_validator("models", "cache", "outputs")
+    @classmethod
+    def _at_home(cls, value: Any) -> Any:
+        return tuple(p.expanduser() for p in value) if isinstance(value, tuple) else value.expanduser()
+
+    @classmethod
+    def read(cls, **given: Any) -> Settings:
+        """The settings of this machine; what is given (and not None) goes before the environment.
+
+        GraphEngineError names the environment variable or the argument that cannot be used.
+        """
+        given = {name: value for name, value in given.items() if value is not None}
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise GraphEngineError("; ".join(_told(e, given) for e in error.errors())) from None
+
+
+def _told(error: Any, given: dict[str, Any]) -> str:
+    """One of pydantic's errors, with the name that the user wrote."""
+    field = str(error["loc"][0]) if error["loc"] else "settings"
+    name = field if field in given else f"GRAPHENGINE_{field.upper()}"
+    about = Settings.model_fields[field].description if field in Settings.model_fields else None
+    return f"{name}: {error['input']!r} cannot be used. {about or error['msg']}"

@@ -1,0 +1,59 @@
+"""RunContext: what a node asks of the engine while it runs, answered by the run that it is part of."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from graphengine import events
+from graphengine.authoring import Context, Folders, Handle
+from graphengine.errors import Cancelled
+from graphengine.pool import ModelPool
+
+
+class Run(Protocol):
+    """What a run offers to its nodes; the executor is one."""
+
+    emit: Callable[[events.Event], object]
+    cancelled: bool
+    pool: ModelPool | None
+    folders: Folders
+    workflow: Mapping[str, Any] | None
+    temporary: tempfile.TemporaryDirectory[str] | None
+
+
+class RunContext(Context):
+    """The Context of one running node."""
+
+    def __init__(self, run: Run, node: str) -> None:
+        self.run, self.node = run, node
+        self.folders, self.workflow = run.folders, run.workflow
+
+    @property
+    def device(self) -> str:  # type: ignore[override]
+        return self.run.pool.device.name if self.run.pool else "cpu"
+
+    def progress(self, done: float, total: float = 1.0) -> None:
+        self.run.emit(events.NodeProgress(self.node, done, total))
+        if self.run.cancelled:
+            raise Cancelled
+
+    def preview(self, image: Any) -> None:
+        self.run.emit(events.NodePreview(self.node, image))
+
+    def use(self, handle: Handle[Any]) -> Any:
+        pool = self.run.pool
+        return pool.use(handle) if pool else super().use(handle)
+
+    def save(self, name: str, data: bytes, media_type: str) -> Path:
+        path = super().save(name, data, media_type)
+        self.run.emit(events.NodeOutput(self.node, str(path), media_type))
+        return path
+
+    def temporary(self) -> Path:
+        run = self.run
+        if run.temporary is None:
+            run.temporary = tempfile.TemporaryDirectory(prefix="graphengine-")
+        return Path(tempfile.mkdtemp(dir=run.temporary.name))

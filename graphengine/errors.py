@@ -1,0 +1,69 @@
+"""The whole exception tree.
+
+GraphEngineError
+├── WorkflowError        a file that is no workflow, or one that `check` refuses: all `problems` at once
+├── PackError            a pack, or a node in it, that cannot be loaded; in its author's words
+├── ModelError           a model that is not there, is of the wrong kind, or is not safe to read
+├── NodeFailed           a node raised; keeps its id and the cause
+└── OutOfMemory          a device has too little memory left, after everything was tried
+Cancelled                the user stopped the run (a BaseException: `except Exception` lets it through)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """One mistake in a workflow: where it is, and what was there and what to do, as one sentence.
+
+    `node` is a node id, or empty for the file as a whole; `input` is the input's name, or empty for the
+    node as a whole.
+    """
+
+    node: str
+    input: str
+    text: str
+
+    def __str__(self) -> str:
+        where = ".".join(part for part in (self.node, self.input) if part)
+        return f"{where}: {self.text}" if where else self.text
+
+
+class GraphEngineError(Exception):
+    """Anything that GraphEngine itself raises."""
+
+
+class WorkflowError(GraphEngineError):
+    """A file that is no workflow, or a workflow with problems; `problems` holds every one of them."""
+
+    def __init__(self, problems: Sequence[Problem] | str) -> None:
+        if isinstance(problems, str):
+            problems = [Problem("", "", problems)]
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class PackError(GraphEngineError):
+    """A pack or a node that cannot be loaded."""
+
+
+class ModelError(GraphEngineError):
+    """A model that cannot be used, and what to do about it."""
+
+
+class NodeFailed(GraphEngineError):
+    """A node raised while it ran."""
+
+    def __init__(self, node: str, cause: BaseException) -> None:
+        super().__init__(f"{node}: {type(cause).__name__}: {cause}")
+        self.node, self.cause = node, cause
+
+
+class OutOfMemory(GraphEngineError):
+    """A device has too little memory for a step."""
+
+
+class Cancelled(BaseException):
+    """The user stopped the run."""

@@ -1,0 +1,171 @@
+"""Folders: where models, inputs and outputs are, and the content hashes of what lies there."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from glob import escape as glob_escape
+from pathlib import Path
+
+from blake3 import blake3
+
+from graphengine.errors import GraphEngineError, ModelError
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Made once and passed in; a name from a workflow is only ever resolved through it.
+
+    `models`: roots under which model names are looked up, in order. `inputs`: roots for files that a node
+    reads, in order; unless `confined` to them, a path to any file that the user can read goes before (the
+    shell and the library run as the user). `outputs`: where saved files go. `cache`: where hashes of file
+    contents are remembered, or None.
+    """
+
+    models: tuple[Path, ...] = ()
+    inputs: tuple[Path, ...] = ()
+    outputs: Path = Path("outputs")
+    cache: Path | None = None
+    confined: bool = False
+
+    def model(self, name: str) -> Path:
+        """The folder or file of a model by its name, such as `storybook`. ModelError if there is none."""
+        for root in self.models:
+            path = inside(root, name)
+            if path is not None and path.exists():
+                return path
+        have = ", ".join(self.model_names()) or "none"
+        raise ModelError(
+            f"there is no model {name!r}; these are here: {have}. Put it into one of: "
+            + ", ".join(map(str, self.models))
+        )
+
+    def model_names(self) -> list[str]:
+        """Every model under the roots: folders in diffusers' format, sorted by name."""
+        found = {p.name for root in self.models if root.is_dir() for p in root.iterdir()
+                 if inside(root, p.name) and (p / "model_index.json").is_file()}  # fmt: skip
+        return sorted(found)
+
+    def input(self, name: str) -> Path:
+        """The file that a node wants to read. GraphEngineError if it is missing or outside the roots."""
+        if not self.confined:
+            try:
+                path = Path(name).expanduser()
+                if path.is_file():
+                    return path
+            except (OSError, RuntimeError):  # too long, or the home of a user who is not there
+                pass
+        for root in self.inputs:
+            found = inside(root, name)
+            if found is not None and found.is_file():
+                return found
+        raise GraphEngineError(f"there is no file {name!r} to read; check the path")
+
+    def publish(self, name: str, data: bytes) -> Path:
+        """Put a file under `outputs`, whole or not at all, and give where it is.
+
+        A number that was not used before follows the name: `picture.png` becomes `picture_0001.png`. Two
+        processes that publish at once get two numbers; an existing file is never replaced. GraphEngineError
+        for a name that would lead out of the folder.
+        """
+        if not name or name != Path(name).name or "\0" in name:
+            raise GraphEngineError(f"{name!r} is no name for a file; give one without a folder")
+        stem, dot, ending = name.rpartition(".")
+        if not dot:
+            stem, ending = ending, ""
+        self.outputs.mkdir(parents=True, exist_ok=True)
+        others = self.outputs.glob(f"{glob_escape(stem)}_*{glob_escape(dot + ending)}")
+        number = max((number_of(path, stem) for path in others), default=0) + 1
+        temporary = unseen(self.outputs)
+        try:
+            with temporary.open("xb") as stream:
+                stream.write(data)
+            while True:
+                path = self.outputs / f"{stem}_{number:04}{dot}{ending}"
+                if claim(temporary, path):
+                    return path
+                number += 1
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def content_hash(self, path: Path) -> str:
+        """The blake3 hash of a file, or of every file in a folder with its name; 32 hex digits.
+
+        Remembered by path, size and time of change, so that gigabytes are read once.
+        """
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        stats = [(str(f.resolve()), (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
+        what = [str(path.resolve()), *stats]  # a folder of one file is not that file
+        stamp = blake3(json.dumps(what).encode()).hexdigest(length=16)
+        memo = self.cache / "hashes" / stamp if self.cache else None
+        if memo and memo.is_file():
+            return memo.read_text()
+        total = blake3()
+        for file in files:
+            each = blake3()
+            with file.open("rb") as stream:
+                while chunk := stream.read(CHUNK):
+                    each.update(chunk)
+            name = file.relative_to(path).as_posix() if path.is_dir() else ""
+            total.update(name.encode() + b"\0" + each.digest())
+        found = total.hexdigest(length=16)
+        if memo:
+            try:
+                write_atomically(memo, found.encode())
+            except OSError:  # a full or read-only disk costs the memory of it, not the run
+                pass
+        return found
+
+
+def inside(root: Path, name: str) -> Path | None:
+    """`name` under `root`, or None where it would lead outside of it (`..`, an absolute path, a symlink).
+
+    The root itself is not under it, and neither is a name that no file can have.
+    """
+    try:
+        root, path = root.resolve(), (root / name).resolve()
+        path.exists()
+    except (OSError, RuntimeError, ValueError):  # too long, a symlink to itself, a NUL
+        return None
+    return path if path != root and path.is_relative_to(root) else None
+
+
+def number_of(path: Path, stem: str) -> int:
+    """The number that `publish` gave a file; 0 for other files."""
+    digits = path.name.removeprefix(stem + "_").partition(".")[0]
+    return int(digits) if digits.isdecimal() and len(digits) < 10 else 0
+
+
+def claim(temporary: Path, path: Path) -> bool:
+    """Give a finished file its name, unless the name is taken: then False."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        if path.exists():
+            return False
+        os.replace(temporary, path)
+    return True
+
+
+def unseen(folder: Path) -> Path:
+    """A name for a file that is still being written."""
+    return folder / f".writing-{secrets.token_hex(8)}"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a whole file or none of it; another process never sees a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = unseen(path.parent)
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(data)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,82 @@
+"""Link, Node, Graph: the frozen values that a workflow is made of."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class Link(NamedTuple):
+    """`node.output`, or the bare name of an input of an enclosing body (`output` is then empty)."""
+
+    node: str
+    output: str
+
+    def __str__(self) -> str:
+        return f"{self.node}.{self.output}" if self.output else self.node
+
+
+class Node(NamedTuple):
+    """One step as the user wrote it.
+
+    Each input is a literal, a `Link`, a `Graph` (a body), or a tuple (a list in which there are links).
+    """
+
+    id: str
+    type: str
+    inputs: dict[str, Any]
+    scope: Graph
+
+
+@dataclass(eq=False)
+class Graph:
+    """The root or a body. Frozen by convention once its `Workflow` exists; compared by identity.
+
+    `owner` and `port` say whose body it is, and at which input.
+    """
+
+    inputs: tuple[str, ...] = ()
+    parent: Graph | None = None
+    owner: str = ""
+    port: str = ""
+    depth: int = 0
+    nodes: dict[str, Node] = field(default_factory=dict)
+    outputs: dict[str, Link] = field(default_factory=dict)
+
+    def chain(self) -> Iterator[Graph]:
+        """This graph and those around it, innermost first."""
+        graph: Graph | None = self
+        while graph is not None:
+            yield graph
+            graph = graph.parent
+
+
+class Param(NamedTuple):
+    """The input of a body at a position."""
+
+    graph: Graph
+    position: int
+
+
+def links(inputs: Mapping[str, Any]) -> Iterator[Link]:
+    """Every link among a node's inputs, those in lists too."""
+    for value in inputs.values():
+        if type(value) is Link:
+            yield value
+        elif type(value) is tuple:
+            yield from (v for v in value if type(v) is Link)
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Hold the garbage collector while many live objects are built: it would walk them all, for nothing."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()

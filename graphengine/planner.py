@@ -1,0 +1,383 @@
+"""Planner: turns a checked workflow into sections of steps, with their homes, keys, twins and batches."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+from blake3 import blake3
+
+from graphengine.authoring import Folders
+from graphengine.cache import Cache
+from graphengine.graph import Graph, Link, Node, Param, no_collection
+from graphengine.keys import Key, digest, literal_key, symbol
+from graphengine.literals import widened
+from graphengine.nodetype import EMPTY, NodeType, Port
+from graphengine.plan import GATHER, UNSET, Plan, Section, Step, flat, needed, strictly
+from graphengine.workflow import Workflow
+
+
+def plan(
+    workflow: Workflow,
+    types: Mapping[str, NodeType],
+    cache: Cache,
+    targets: Sequence[str] = (),
+    folders: Folders | None = None,
+) -> Plan:
+    """Plan the target nodes (default: the outputs, and every node with an effect).
+
+    `types` have their functions, the workflow has passed `check`, and its seeds are drawn.
+    """
+    with no_collection():
+        planner = Planner(workflow, types, folders or Folders())
+        root = planner.root
+        outputs: dict[str, int] = {}
+        if targets:
+            for id in targets:
+                step = planner.made[id]
+                outputs |= {f"{id}.{name}": step.out + i for i, name in enumerate(step.type.outputs or ("",))}
+            wanted = tuple(outputs.values())
+        else:
+            outputs = {name: root.outputs[i] for i, name in enumerate(workflow.root.outputs)}
+            wanted = root.wanted
+        slots = root.template.copy()
+        order, found = needed(root, slots, wanted, cache)
+        running = {step.node for step in flat(order)}
+        cached = [s.node for s in root.steps if s.node not in running and held(s, cache)] if found else []
+        outputs = {name: slot for name, slot in outputs.items() if not name.endswith(".")}
+        return Plan(root, slots, order, tuple(cached), outputs)
+
+
+class Planner:
+    """One workflow, turned into sections."""
+
+    def __init__(self, workflow: Workflow, types: Mapping[str, NodeType], folders: Folders) -> None:
+        self.workflow, self.types, self.folders = workflow, types, folders
+        self.home: dict[str, Graph] = {}
+        self.depends: dict[str, frozenset[Param]] = {}
+        self.root = Section(workflow.root)
+        self.sections = {workflow.root: self.root}
+        self.made: dict[str, Step] = {}
+        self.steps: list[Step] = []
+        self.order: list[Node] = [n for n in workflow.order if type(n) is Node]
+        if workflow.bodies:
+            live = self.live()
+            self.order = [n for n in self.order if n.id in live]
+            self.settle(live)
+        for node in self.order:
+            self.step(node)
+        for graph, section in self.sections.items():
+            self.close(graph, section)
+        if any(t.fuses for t in {s.type for s in self.steps}):
+            for section in self.sections.values():
+                group(section)
+        self.key()
+        for section in self.sections.values():
+            if section.parent:
+                section.order = needed(section, section.template, section.wanted)[0]
+
+    def live(self) -> set[str]:
+        """Every node outside, and inside a body those that its outputs need or that have an effect.
+
+        A dead node may read an argument that its body does not depend on, and then has no home.
+        """
+        nodes = self.workflow.nodes
+        found = set(self.workflow.root.nodes)
+        stack = list(self.workflow.root.nodes.values())
+        while stack:
+            for value in stack.pop().inputs.values():
+                more: list[str] = []
+                if type(value) is Link:
+                    more = [value.node] if value.output else []
+                elif type(value) is tuple:
+                    more = [v.node for v in value if type(v) is Link and v.output]
+                elif type(value) is Graph:
+                    more = [link.node for link in value.outputs.values() if link.output]
+                    more += [n.id for n in value.nodes.values() if self.types[n.type].effect]
+                for id in more:
+                    if id not in found:
+                        found.add(id)
+                        stack.append(nodes[id])
+        return found
+
+    def settle(self, live: set[str]) -> None:
+        """Which arguments each node depends on, and so where it lives."""
+        root, nothing = self.workflow.root, frozenset[Param]()
+        for item in self.order:
+            found = nothing
+            for value in item.inputs.values():
+                if type(value) is Link:
+                    found |= self.params(value, item.scope)
+                elif type(value) is tuple:
+                    for link in value:
+                        if type(link) is Link:
+                            found |= self.params(link, item.scope)
+                elif type(value) is Graph:
+                    for link in value.outputs.values():
+                        found |= {p for p in self.params(link, value) if p.graph is not value}
+                    for inner in value.nodes.values():  # effects run with the body, though nothing reads them
+                        if self.types[inner.type].effect:
+                            found |= {p for p in self.depends[inner.id] if p.graph is not value}
+            self.depends[item.id] = found
+            if self.types[item.type].cached:
+                self.home[item.id] = max((p.graph for p in found), key=depth, default=root)
+            else:
+                self.home[item.id] = item.scope
+        for graph in self.workflow.bodies:
+            if graph.owner not in live:
+                continue
+            parent = self.sections[self.home[graph.owner]]
+            section = Section(graph, parent, parent.base + len(parent.graph.inputs))
+            self.sections[graph] = section
+            for i in range(len(graph.inputs)):
+                section.add(key=b"k" + symbol(section.base, i))
+
+    def params(self, link: Link, scope: Graph) -> frozenset[Param]:
+        """The arguments that a link depends on."""
+        source = self.workflow.resolve(link, scope)
+        if type(source) is Param:
+            return frozenset([source])
+        return self.depends[link.node]
+
+    def slot(self, link: Link, scope: Graph, section: Section) -> int:
+        """The slot in `section` of what a link written in `scope` means, captured on the way if need be."""
+        if link.output:
+            step = self.made[link.node]
+            home, slot = step.section, step.out
+            outs = step.type.outputs
+            if len(outs) > 1:
+                slot += list(outs).index(link.output)
+        else:
+            source = self.workflow.resolve(link, scope)
+            assert type(source) is Param
+            home, slot = self.sections[source.graph], source.position
+        if home is not section:
+            path = []
+            while section is not home:
+                path.append(section)
+                assert section.parent is not None
+                section = section.parent
+            for inner in reversed(path):
+                slot = inner.capture(slot)
+        return slot
+
+    def step(self, node: Node) -> None:
+        """A node as a call on slots."""
+        kind, inputs, scope = self.types[node.type], node.inputs, node.scope
+        section = self.root if not self.home else self.sections[self.home[node.id]]
+        deps: tuple[int, ...] = ()
+        if self.home:
+            deps = tuple(sorted({self.sections[p.graph].base + p.position for p in self.depends[node.id]}))
+        args: list[int] = []
+        strict: list[int] = []
+        lazies, bodies = [], []
+        for name, port in kind.inputs.items():
+            value = inputs.get(name, port.default)
+            shape = type(value)
+            if shape is Link or shape is tuple:
+                if shape is Link:
+                    slot = self.slot(value, scope, section)
+                else:
+                    slot = self.gather(node, port, value, section, deps)
+                if port.kind == "lazy":
+                    lazies.append((len(args), slot))
+                else:
+                    strict.append(slot)
+            elif shape is Graph:
+                inner = self.sections[value]
+                self.close(value, inner)
+                strict += inner.eager
+                bodies.append((len(args), inner))
+                slot = section.add(None)
+            else:
+                if value is EMPTY:
+                    value = None
+                if shape is int or shape is list:
+                    value = widened(value, port.type)
+                slot = section.add(
+                    value if port.convert is None else converted(value, port), literal_key(value)
+                )
+                if port.kind == "lazy":
+                    lazies.append((len(args), slot))
+            args.append(slot)
+        step = self.add(node.id, kind, section, args, strict, deps)
+        if kind.awaits or kind.context is not None:
+            step.lazies, step.bodies, step.plain = tuple(lazies), tuple(bodies), False
+        self.made[node.id] = step
+
+    def add(
+        self,
+        id: str,
+        kind: NodeType,
+        section: Section,
+        args: list[int],
+        strict: list[int],
+        deps: tuple[int, ...],
+    ) -> Step:
+        """A new step with its output slots."""
+        out, rank = len(section.template), len(section.steps)
+        step = Step(id, kind, kind.run, section, tuple(args), out, tuple(strict), rank, deps)
+        for _ in range(len(kind.outputs) or 1):
+            section.add(maker=step)
+        section.steps.append(step)
+        self.steps.append(step)
+        return step
+
+    def gather(
+        self, node: Node, port: Port, items: tuple[Any, ...], section: Section, deps: tuple[int, ...]
+    ) -> int:
+        """The slot of a list of which some items are links: a silent step puts them together."""
+        args, strict = [], []
+        wanted = port.type[1] if isinstance(port.type, tuple) else "any"
+        for item in items:
+            if type(item) is Link:
+                args.append(self.slot(item, node.scope, section))
+                strict.append(args[-1])
+            else:
+                value = widened(item, wanted)
+                args.append(section.add(value, literal_key(value)))
+        step = self.add(node.id, GATHER, section, args, strict, deps)
+        step.run = listed
+        return step.out
+
+    def close(self, graph: Graph, section: Section) -> None:
+        """A graph all of whose nodes are steps: what it gives, and what it needs from around it."""
+        if section.outputs or section.wanted:
+            return
+        section.outputs = tuple(self.slot(link, graph, section) for link in graph.outputs.values())
+        effects = (s.out for s in section.steps if s.type.effect)
+        section.wanted = tuple(dict.fromkeys((*section.outputs, *effects)))
+        used = set(strictly(section))
+        outer = [o for o, i in section.captures.items() if i in used]
+        section.deferred = tuple(o for o in outer if self.hoisted(section.parent, o))
+        section.eager = tuple(o for o in outer if o not in section.deferred)
+
+    def hoisted(self, section: Section | None, slot: int) -> bool:
+        """Whether the user wrote what fills this slot further in than where it runs."""
+        while section and slot in section.origin:
+            slot, section = section.origin[slot], section.parent
+        step = section.maker[slot] if section else None
+        if step is None or not self.home:
+            return False
+        return self.workflow.nodes[step.node].scope is not step.section.graph
+
+    def key(self) -> None:
+        """One Merkle pass, sources first; a step with the key of an earlier one becomes its twin."""
+        heads: dict[NodeType, bytes] = {}
+        first: dict[tuple[Section, Key], Step] = {}
+        for step in self.steps:
+            kind = step.type
+            head = heads.get(kind)
+            if head is None:
+                head = heads[kind] = digest(f"{kind.id}@{kind.code}".encode())
+            section = step.section
+            keys = section.keys
+            for position, inner in step.bodies:
+                outs = b"".join(inner.key(s) for s in inner.outputs)
+                keys[step.args[position]] = b"k" + digest(b"body%d" % len(inner.graph.inputs) + outs)
+            key = blake3(head + b"".join([keys[a] or section.key(a) for a in step.args])).digest()
+            if step.size:
+                key = digest(key + b"of %d" % step.size)
+            if kind.prints:
+                key = digest(key + self.fingerprint(step))
+            elif kind.cache == "none" and kind is not GATHER:
+                key = digest(key + os.urandom(16))  # gives something else each time, and so does what follows
+            step.key = key
+            if kind.cached:
+                twin = first.setdefault((section, key), step)
+                if twin is not step:
+                    step.twin, step.plain, step.strict = twin, False, (twin.out,)
+                    step.lazies = step.bodies = ()
+            if len(kind.outputs) < 2:
+                keys[step.out] = b"k" + key
+            else:
+                for i, name in enumerate(kind.outputs):
+                    keys[step.out + i] = b"k" + digest(key + name.encode())
+
+    def fingerprint(self, step: Step) -> bytes:
+        """What stands for the world outside in a key; unique where it cannot be told before the node runs."""
+        kind, template = step.type, step.section.template
+        given = {n: template[a] for n, a in zip(kind.inputs, step.args, strict=True) if n in kind.prints}
+        if all(v is not UNSET for v in given.values()):
+            if "folders" in kind.prints:
+                given["folders"] = self.folders
+            try:
+                assert kind.fingerprint is not None
+                return kind.fingerprint(**given).encode()
+            except Exception:  # the node will meet the same trouble, and tells it as its own
+                pass
+        return os.urandom(16)
+
+
+def held(step: Step, cache: Cache) -> bool:
+    """Whether the cache has what a step would give; it may do so for steps that nothing asks for."""
+    return step.type.cached and cache.holds(step.key, step.type.cache == "disk")
+
+
+def depth(graph: Graph) -> int:
+    """How far in a graph is."""
+    return graph.depth
+
+
+def listed(*items: Any) -> list[Any]:
+    """What a silent step runs."""
+    return list(items)
+
+
+def converted(value: Any, port: Port) -> Any:
+    """A literal as the argument that the function wants, such as the member of an Enum."""
+    return value if value is None or port.convert is None else port.convert(value)
+
+
+def group(section: Section) -> None:
+    """Rank the steps so that independent calls of one batched type stand together.
+
+    List scheduling: everything else goes first; when only batched calls are ready, all ready calls of the
+    first one's kind leave as one batch. So no two batches can wait for each other.
+    """
+    surely = set(strictly(section))
+    waits: dict[int, int] = {}
+    users = defaultdict[int, list[Step]](list)
+    for step in section.steps:
+        slots = (*step.strict, *(slot for _, slot in step.lazies))
+        needs = {m.rank for s in slots if (m := section.maker[s])}
+        waits[step.rank] = len(needs)
+        for need in needs:
+            users[need].append(step)
+
+    def kind(step: Step) -> Any:
+        fused = step.type.fuses and step.out in surely and (step.type.exact or section.parent)
+        if not fused:
+            return None
+        same = (a for p, a in zip(step.type.inputs, step.args, strict=True) if p in step.type.shared)
+        return (step.type.id, *(section.keys[a] or a for a in same))
+
+    steps, rank, batch = section.steps, 0, 0
+    ready = [s.rank for s in steps if not waits[s.rank]]
+    held: dict[Any, list[Step]] = {}
+    heapify(ready)
+    ranked: list[tuple[Step, int, int, int]] = []
+    while ready or held:
+        if ready:
+            step = steps[heappop(ready)]
+            if (k := kind(step)) is not None:
+                held.setdefault(k, []).append(step)
+                continue
+            leave, number = [step], -1
+        else:
+            leave = held.pop(min(held, key=lambda k: held[k][0].rank))
+            number = batch if len(leave) > 1 else -1
+            batch += 1
+        for step in leave:
+            size = len(leave) if number >= 0 and not step.type.exact else 0
+            ranked.append((step, rank, number, size))
+            rank += 1
+            for user in users[step.rank]:
+                waits[user.rank] -= 1
+                if not waits[user.rank]:
+                    heappush(ready, user.rank)
+    for step, rank, batch, size in ranked:
+        step.rank, step.batch, step.size = rank, batch, size

@@ -1,0 +1,196 @@
+"""Session: everything that running workflows takes, made once from the Settings.
+
+session = Session(Settings.read())
+outcome = session.run(session.load("workflows/text_to_image.json").with_inputs({"prompt": "a boat"}))
+outcome.outputs["image"]
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from graphengine import events, resources
+from graphengine.authoring import Folders
+from graphengine.cache import Cache, DiskCache
+from graphengine.check import check
+from graphengine.codec import Codec
+from graphengine.config import Settings
+from graphengine.errors import NodeFailed, Problem, WorkflowError
+from graphengine.executor import Emit, Executor
+from graphengine.nodetype import NodeType
+from graphengine.plan import Plan
+from graphengine.planner import plan
+from graphengine.pool import ModelPool
+from graphengine.registry import Manifest, Registry, installed
+from graphengine.workflow import Workflow
+
+
+class Outcome(NamedTuple):
+    """How a run ended.
+
+    `outputs` holds the workflow's outputs that succeeded, by name; `workflow` is the file as it was run, with
+    every drawn seed; `files` what was saved; `failures` what was raised, by the node at fault.
+    """
+
+    state: str
+    outputs: dict[str, Any]
+    workflow: Workflow
+    files: tuple[Path, ...]
+    failures: dict[str, BaseException]
+
+    def raise_for_failure(self) -> None:
+        """Raise NodeFailed if a node failed."""
+        for node, cause in self.failures.items():
+            raise NodeFailed(node, cause) from cause
+
+
+class Session:
+    """One process's engine. Making one is cheap; packs, models and cache are opened when first used."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        # OpenMP threads spin while they wait, by default so long that on a machine with other work a step
+        # takes up to two hundred times as long. It reads this when torch is imported; it costs nothing else.
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+        self.settings = settings or Settings.read()
+        self.executor: Executor | None = None
+        self.bound: dict[str, NodeType] = {}
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """Every node type as data. This process loads no pack for it, unless it runs nodes already."""
+        cache = self.settings.cache
+        if "torch" not in sys.modules:
+            return Manifest.of(cache)
+        found = Manifest.stored(cache)
+        if found is None:
+            found = Registry.load(installed()).manifest
+            found.store(cache)
+        return found
+
+    @cached_property
+    def folders(self) -> Folders:
+        """Where models, inputs and outputs are."""
+        settings = self.settings
+        models = (*settings.models, *self.manifest.models)
+        return Folders(models, (resources.workflows(),), settings.outputs, settings.cache)
+
+    @cached_property
+    def cache(self) -> Cache:
+        """The memory tier above the disk tier."""
+        packages = {pack.module.partition(".")[0] for pack in self.manifest.packs}
+        disk = DiskCache(self.settings.cache / "values", self.settings.disk_cache, Codec(packages))
+        return Cache(self.settings.memory_cache, disk if self.settings.disk_cache else None)
+
+    @cached_property
+    def pool(self) -> ModelPool:
+        """The models on this session's device."""
+        return ModelPool(self.settings.device, self.folders)
+
+    def load(self, source: str | Path) -> Workflow:
+        """A workflow from a `.json` file, a `.png` saved by a run, or the name of one that ships with us."""
+        path = Path(source)
+        if not path.exists() and isinstance(source, str) and "/" not in source and "." not in source:
+            path = resources.workflow(source) or path
+        return Workflow.load(path)
+
+    def check(self, workflow: Workflow) -> list[Problem]:
+        """Everything that is wrong with a workflow."""
+        return check(workflow, self.manifest.types)
+
+    def submit(self, workflow: Workflow, inputs: Mapping[str, Any] | None = None) -> Workflow:
+        """The workflow as it will run: named inputs set, seeds drawn. WorkflowError tells every problem."""
+        if inputs:
+            workflow = workflow.with_inputs(inputs)
+        problems = self.check(workflow)
+        if problems:
+            raise WorkflowError(problems)
+        return workflow.with_literals(self.seeds(workflow))
+
+    def seeds(self, workflow: Workflow) -> dict[tuple[str, str], int]:
+        """A new seed for each one that is left open; 32 bits are plenty, and can be read out."""
+        types = self.manifest.types
+        return {
+            (node.id, name): secrets.randbits(32)
+            for node in workflow.nodes.values()
+            for name, port in types[node.type].inputs.items()
+            if port.seed and node.inputs.get(name, port.default) is None
+        }
+
+    def plan(self, workflow: Workflow, targets: Sequence[str] = ()) -> Plan:
+        """What a submitted workflow would run, and what is cached."""
+        outside = [id for id in targets if id not in workflow.root.nodes]
+        if outside:
+            text = "is no node of the workflow that stands outside of bodies; choose another target"
+            raise WorkflowError([Problem(id, "", text) for id in outside])
+        missing = {node.type for node in workflow.nodes.values()} - self.bound.keys()
+        self.bound |= Registry.only(self.manifest, sorted(missing))
+        return plan(workflow, self.bound, self.cache, targets, self.folders)
+
+    def run(
+        self,
+        workflow: Workflow,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        targets: Sequence[str] = (),
+        emit: Emit | None = None,
+    ) -> Outcome:
+        """Run a workflow to its end; each event goes to `emit`. WorkflowError if `check` refuses it."""
+        workflow = self.submit(workflow, inputs)
+        if self.settings.device not in ("auto", "cpu"):
+            self.pool.device  # noqa: B018 - a device that is not there is told before anything runs
+        planned = self.plan(workflow, targets)
+        executor = self.executor = Executor(self.cache, self.pool, self.folders, workflow.data)
+        files: list[Path] = []
+        state = "done"
+
+        def told(event: events.Event) -> None:
+            nonlocal state
+            if isinstance(event, events.NodeOutput):
+                files.append(Path(event.path))
+            elif isinstance(event, events.RunEnded):
+                state = event.state
+            if emit is not None:
+                emit(event)
+
+        try:
+            outputs = executor.run(planned, told)
+        finally:
+            self.executor = None
+        return Outcome(state, outputs, workflow, tuple(files), executor.failures)
+
+    def cancel(self) -> None:
+        """Stop the run that is under way, if there is one; from any thread, or a signal handler."""
+        executor = self.executor
+        if executor is not None:
+            executor.cancel()
+
+
+class Runnable(NamedTuple):
+    """A workflow with the session that runs it."""
+
+    workflow: Workflow
+    session: Session
+
+    def run(self, **inputs: Any) -> dict[str, Any]:
+        """The workflow's outputs by name, for these values at its named inputs.
+
+        Raises WorkflowError with every problem if the workflow cannot start, and NodeFailed if a node fails.
+        """
+        outcome = self.session.run(self.workflow, inputs)
+        outcome.raise_for_failure()
+        return outcome.outputs
+
+
+def load(source: str | Path, session: Session | None = None) -> Runnable:
+    """A workflow to run: from a `.json` file, a `.png` saved by a run, or the name of a shipped one.
+
+    Give several workflows one session, and they share models and cached values in memory.
+    """
+    session = session or Session()
+    return Runnable(session.load(source), session)

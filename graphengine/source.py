@@ -1,0 +1,85 @@
+"""Source: the version of a node's code, read off the syntax tree of the modules that it lives on."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+
+from blake3 import blake3
+
+
+class CodeVersions:
+    """Hashes of modules; each file is read once.
+
+    The version of a module changes with its own code and with the code of the modules of the same package
+    that it imports, directly or not; comments, docstrings and formatting do not count.
+    """
+
+    def __init__(self) -> None:
+        self.trees: dict[str, tuple[str, frozenset[str]]] = {}
+
+    def of(self, module: str) -> str:
+        """16 hex digits that stand for a module's code."""
+        seen, stack = {module}, [module]
+        while stack:
+            for name in self.tree(stack.pop())[1] - seen:
+                seen.add(name)
+                stack.append(name)
+        parts = [f"{name} {self.tree(name)[0]}" for name in sorted(seen)]
+        return blake3("\n".join(parts).encode()).hexdigest(length=8)
+
+    def tree(self, module: str) -> tuple[str, frozenset[str]]:
+        """The hash of one module's own code, and the modules of its package that it imports."""
+        if module not in self.trees:
+            file = source_file(module)
+            parsed = ast.parse(file.read_bytes()) if file else ast.Module([], [])
+            inside = module if file and file.name == "__init__.py" else module.rpartition(".")[0]
+            imports = frozenset(n for n in imported(parsed, module, inside) if source_file(n))
+            self.trees[module] = blake3(dump(parsed).encode()).hexdigest(length=16), imports
+        return self.trees[module]
+
+
+def source_file(module: str) -> Path | None:
+    """The Python file of a module; None if it has none, or is no module. Nothing is imported."""
+    top, *parts = module.split(".")
+    try:
+        spec = find_spec(top)
+        for part in parts:
+            where = spec.submodule_search_locations if spec else None
+            spec = PathFinder.find_spec(f"{spec.name}.{part}", where) if spec and where else None
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+def imported(tree: ast.AST, module: str, inside: str) -> Iterator[str]:
+    """Names of modules of the same package that a module may import; `inside` is what `.` means in it."""
+    package = module.partition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parent = inside.split(".")
+                parent = parent[: len(parent) + 1 - node.level] or [package]
+                base = ".".join([*parent, base] if base else parent)
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        yield from (n for n in names if n == package or n.startswith(package + "."))
+
+
+def dump(tree: ast.AST) -> str:
+    """A syntax tree as text, without docstrings."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list) or not body or not isinstance(body[0], ast.Expr):
+            continue
+        value = body[0].value
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            del body[0]
+    return ast.dump(tree)

@@ -1,0 +1,104 @@
+"""Wire types: how each kind of value that travels along a link is named, coloured and measured.
+
+A wire type is either an annotation, `Image = Annotated[Tensor, WireType("Image", ...)]`, or a class that
+a pack marks: `@WireType("Latent", colour="#b388ff")` above a frozen dataclass. Plain Python types (`int`,
+`float`, `bool`, `str`, and lists of them) are wire types of their own, and may be written into the file.
+
+As data, a type is a `TypeRef`: a name (`"Image"`, `"int"`, `"any"`), a type variable (`"~T"`), or
+`("list", TypeRef)`.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+else:
+    Tensor = Any  # torch takes seconds to import; the annotation needs only the name
+
+TypeRef = Any  # str | tuple["list", TypeRef]: recursive, and compared far too often for a class
+C = TypeVar("C", bound=type)
+
+PLAIN: dict[type, str] = {int: "int", float: "float", bool: "bool", str: "str"}
+
+
+@dataclass(frozen=True)
+class WireType:
+    """What the engine and the editor know of one kind of value.
+
+    `name` is a capitalised word; `colour` a CSS hex colour; `doc` one line for the tooltip. Two types with
+    one name are one type: a pack that reuses a name must mean the same thing.
+    """
+
+    name: str
+    colour: str = "#9aa0a6"
+    doc: str = ""
+
+    def __call__(self, cls: C) -> C:
+        """Mark a class as this wire type."""
+        cls.__wire__ = self  # type: ignore[attr-defined]
+        return cls
+
+
+Image = Annotated[
+    Tensor,
+    WireType("Image", "#4f9cf9", "Pictures: float32 [batch, height, width, channels], 0 to 1."),
+]
+Mask = Annotated[
+    Tensor,
+    WireType("Mask", "#8bc34a", "Masks: float32 [batch, height, width], 0 to 1; 1 is selected."),
+]
+
+
+def show(ref: TypeRef) -> str:
+    """A type in the words of the editor: `Image`, `list of int`."""
+    if isinstance(ref, tuple):
+        return f"list of {show(ref[1])}"
+    return str(ref).removeprefix("~")
+
+
+def weight(value: Any) -> int:
+    """Bytes that keeping this value costs, about; tensors by their storage, containers by their items.
+
+    What is there several times counts once: a view of a tensor holds all of it, two views no more than that.
+    """
+    total, stack = 0, [value]
+    seen: set[int] = set()
+    while stack:
+        value = stack.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if hasattr(value, "untyped_storage"):
+            try:
+                value = value.untyped_storage()
+            except (NotImplementedError, RuntimeError):  # sparse tensors have none
+                pass
+            else:
+                if value.data_ptr() in seen:
+                    continue
+                seen.add(value.data_ptr())
+        try:
+            size = getattr(value, "nbytes", None)
+        except RuntimeError:  # a sparse tensor: as if it were dense
+            size = value.numel() * value.element_size()
+        if callable(size):
+            size = size()
+        if isinstance(size, int):
+            total += size
+        elif isinstance(value, (list, tuple, set, frozenset)):
+            total += sys.getsizeof(value)
+            stack += value
+        elif isinstance(value, dict):
+            total += sys.getsizeof(value)
+            stack += value
+            stack += value.values()
+        elif is_dataclass(value) and not isinstance(value, type):
+            total += 64
+            stack += [getattr(value, f.name) for f in fields(value)]
+        else:
+            total += sys.getsizeof(value)
+    return total

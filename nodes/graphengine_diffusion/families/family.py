@@ -1,0 +1,75 @@
+"""Family: what a module must define to bring one family of models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+from graphengine.authoring import Folders
+from graphengine.errors import ModelError
+from graphengine_diffusion.types import VAE, Conditioning, Denoiser, LatentSpec, Part, TextEncoder, Tower
+from graphengine_diffusion.weights import read_json, stored_dtype
+
+
+class Model(NamedTuple):
+    """A model's three parts, as handles."""
+
+    denoiser: Denoiser
+    text_encoder: TextEncoder
+    vae: VAE
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model in diffusers' folder format, of which only configurations and headers are read here."""
+
+    name: str
+    path: Path
+    folders: Folders
+
+    def json(self, file: str) -> dict[str, Any]:
+        """A configuration file, such as `unet/config.json`."""
+        return read_json(self.path / file)
+
+    def part(self, folder: str, cls: str, precise: bool = False) -> Part:
+        """A component that has weights; `precise` asks for float32 on a GPU too."""
+        stored = stored_dtype(self.path / folder)
+        dtype = "float32" if precise else "bfloat16" if stored == "bfloat16" else "float16"
+        return Part(folder, cls, self.hash(folder), dtype)
+
+    def words(self, folder: str, cls: str) -> Part:
+        """A tokenizer."""
+        return Part(folder, cls, self.hash(folder), "")
+
+    def hash(self, folder: str) -> str:
+        """The content hash of one component. ModelError if it is not there."""
+        path = self.path / folder
+        if not path.is_dir():
+            raise ModelError(f"{self.name} has no folder {folder!r}; the model folder must be whole")
+        return self.folders.content_hash(path)
+
+
+class Family(Protocol):
+    """The functions of a family module. Tensors are on the model's device, float32 unless said otherwise."""
+
+    PIPELINES: tuple[str, ...]
+    """The `_class_name`s in `model_index.json` that it reads."""
+
+    def read(self, folder: ModelFolder) -> Model:
+        """The handles of a model; reads no weights."""
+
+    def encode_text(self, towers: Sequence[Tower], texts: Sequence[str]) -> Conditioning:
+        """Texts as what the model is conditioned on."""
+
+    def run(self, module: Any, samples: Tensor, times: Tensor, conditioning: Conditioning) -> Tensor:
+        """The model's raw output for scaled samples [batch, channels, h, w] at times [batch]."""
+
+    def encode(self, module: Any, pixels: Tensor, spec: LatentSpec) -> Tensor:
+        """Pictures [batch, 3, h, w], -1 to 1, as normalised latents."""
+
+    def decode(self, module: Any, samples: Tensor, spec: LatentSpec) -> Tensor:
+        """Normalised latents as pictures [batch, 3, h, w], -1 to 1."""

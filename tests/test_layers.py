@@ -1,0 +1,157 @@
+"""Imports point one way, and heavy libraries stay behind their fences."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import networkx as nx
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ENGINE, NODES = ROOT / "graphengine", ROOT / "nodes"
+
+ROWS = [
+    "errors folders config resources",
+    "types",
+    "authoring nodetype literals signature source",
+    "registry workflow migrate graph reader",
+    "check keys analysis codec",
+    "cache pool events layout svg mermaid",
+    "plan planner",
+    "frame world",
+    "executor context",
+    "session store worker",
+    "server",
+    "cli __main__",
+]
+"""A module may import from its own row and from the rows above it."""
+
+ROW = {module: number for number, row in enumerate(ROWS) for module in row.split()}
+
+FENCES = {
+    "aiohttp": {"server"},
+    "networkx": {"analysis"},
+    "sqlite3": {"store", "cache"},
+    "torch": {"types", "codec", "cache", "pool"},
+    "safetensors": {"codec"},
+    "diffusers": set(),
+    "transformers": set(),
+    "typer": {"cli"},
+    "rich": {"cli"},
+}
+"""The modules of the engine that may import a library."""
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """What a file imports, as dotted names, and whether that happens as soon as the file is imported."""
+    found: list[tuple[ast.AST, bool]] = [(ast.parse(path.read_text("utf-8")), True)]
+    while found:
+        node, top = found.pop()
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = str(node.module)
+            yield module, top
+            if "." not in module:
+                yield from ((f"{module}.{alias.name}", top) for alias in node.names)
+        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        never = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        found += [(child, top and not inside and not never) for child in ast.iter_child_nodes(node)]
+
+
+def files(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("*.py") if path != ENGINE / "__init__.py")
+
+
+def part(path: Path) -> str:
+    """The module of the engine that a file is, or is in."""
+    return path.relative_to(ENGINE).parts[0].removesuffix(".py")
+
+
+def engine_imports() -> Iterator[tuple[Path, str]]:
+    """Every import of one module of the engine by another."""
+    for path in files(ENGINE):
+        for name, _ in imports(path):
+            package, _, rest = name.partition(".")
+            if package == "graphengine" and (module := rest.partition(".")[0]) in ROW:
+                yield path, module
+
+
+def test_every_module_of_the_engine_has_a_row() -> None:
+    assert {part(path) for path in files(ENGINE)} <= ROW.keys()
+
+
+def test_imports_point_up_the_rows() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path, name in engine_imports()
+        if ROW[name] > ROW[part(path)]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_two_modules_import_each_other() -> None:
+    graph = nx.DiGraph((part(path), name) for path, name in engine_imports() if part(path) != name)
+    assert list(nx.simple_cycles(graph)) == []
+
+
+def test_the_engine_imports_no_pack() -> None:
+    packs = {path.name for path in NODES.iterdir() if path.is_dir()}
+    wrong = [
+        (path.name, name)
+        for path in files(ENGINE)
+        for name, _ in imports(path)
+        if name.split(".")[0] in packs
+    ]
+    assert packs
+    assert wrong == []
+
+
+def test_a_pack_imports_no_other_pack_and_no_shell_of_the_engine() -> None:
+    packs = {path.name for path in NODES.iterdir() if path.is_dir()}
+    shell = {f"graphengine.{name}" for name in ("cli", "server", "session", "executor", "store", "worker")}
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in files(NODES)
+        for name, _ in imports(path)
+        if name.split(".")[0] in packs - {path.relative_to(NODES).parts[0]}
+        or any(name == inner or name.startswith(f"{inner}.") for inner in shell)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("library", FENCES)
+def test_a_library_stays_behind_its_fence(library: str) -> None:
+    inside = {
+        part(path) for path in files(ENGINE) for name, _ in imports(path) if name.split(".")[0] == library
+    }
+    assert inside <= FENCES[library]
+
+
+def test_loading_every_pack_imports_neither_diffusers_nor_transformers() -> None:
+    program = (
+        "import sys; from graphengine.registry import Registry, installed; Registry.load(installed());"
+        "print(*sorted({'torch', 'diffusers', 'transformers'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["torch"]
+
+
+def test_the_command_line_imports_nothing_slow_before_a_command_is_called() -> None:
+    allowed = {"typer", "graphengine", *sys.stdlib_module_names}
+    top = {name.split(".")[0] for path in files(ENGINE / "cli") for name, top in imports(path) if top}
+    assert top - allowed == {"rich"}  # in console.py, which commands import when they are called
+    outside = {
+        name
+        for path in files(ENGINE / "cli")
+        for name, top in imports(path)
+        if top
+        and name.startswith("graphengine.")
+        and not name.startswith(("graphengine.cli", "graphengine.__version__"))
+    }
+    assert outside <= {"graphengine.errors", "graphengine.events"}

@@ -1,0 +1,80 @@
+"""The SVG picture of a workflow."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import pytest
+
+from graphengine import resources
+from graphengine.registry import Registry, installed
+from graphengine.svg import GREY, svg
+from graphengine.workflow import Workflow
+
+NAME = "{http://www.w3.org/2000/svg}"
+REGISTRY = Registry.load(installed())
+
+
+def drawn(workflow: Workflow) -> ElementTree.Element:
+    return ElementTree.fromstring(svg(workflow, REGISTRY.types, REGISTRY.wires))
+
+
+def texts(picture: ElementTree.Element) -> list[str]:
+    return [text.text or "" for text in picture.iter(f"{NAME}text")]
+
+
+@pytest.mark.parametrize("name", resources.workflow_names())
+def test_every_shipped_workflow_is_drawn_with_all_its_nodes_and_links(name):
+    path = resources.workflow(name)
+    assert path is not None
+    workflow = Workflow.load(path)
+    picture = drawn(workflow)
+    assert set(workflow.nodes) <= set(texts(picture))
+    cards = [box for box in picture.iter(f"{NAME}rect") if box.get("class") == "card"]
+    frames = [box for box in picture.iter(f"{NAME}rect") if box.get("class") == "frame"]
+    assert (len(cards), len(frames)) == (len(workflow.nodes), len(workflow.bodies))
+    assert GREY not in {path.get("stroke") for path in picture.iter(f"{NAME}path")} or name != "text_to_image"
+
+
+def test_a_carried_value_is_a_dashed_line_back():
+    path = resources.workflow("text_to_image")
+    assert path is not None
+    picture = drawn(Workflow.load(path))
+    (back,) = [path for path in picture.iter(f"{NAME}path") if path.get("class") == "wire back"]
+    assert back.get("stroke") == REGISTRY.wires["Latent"].colour
+    assert "latent becomes the next latent" in texts(picture)
+    assert "latent  (start)" in texts(picture)
+    assert "timestep  (each of over)" in texts(picture)
+
+
+def test_what_the_user_wrote_cannot_break_out_of_the_picture():
+    evil = "</text><script>alert(1)</script> & \"'\x00\x1b\ud800"
+    nodes = {"a": {"type": evil, "inputs": {evil: evil, "b": {"link": "a.<b>"}}}}
+    picture = drawn(Workflow.of({"format": 1, "name": evil, "nodes": nodes}))
+    assert not list(picture.iter(f"{NAME}script"))
+    assert any("<script>" in text for text in texts(picture))
+
+
+def test_bodies_in_bodies_are_frames_in_frames():
+    graph: dict[str, object] = {"inputs": ["x"], "outputs": {"x": "n9.v"}, "nodes": {"n9": {"type": "t.t"}}}
+    for depth in range(8, -1, -1):
+        inner = {
+            "type": "flow.repeat",
+            "inputs": {"times": 2, "start": {"link": "x"}, "body": {"graph": graph}},
+        }
+        graph = {"inputs": ["x"], "outputs": {"x": f"n{depth}.result"}, "nodes": {f"n{depth}": inner}}
+    picture = drawn(Workflow.of({"format": 1, "nodes": graph["nodes"]}))
+    frames = [box for box in picture.iter(f"{NAME}rect") if box.get("class") == "frame"]
+    boxes = [[float(box.get(key, "")) for key in ("x", "y", "width", "height")] for box in frames]
+    assert len(boxes) == 9
+    boxes.sort(key=lambda box: -box[2])
+    for (ax, ay, aw, ah), (bx, by, bw, bh) in pairwise(boxes):
+        assert ax <= bx
+        assert ay <= by
+        assert bx + bw <= ax + aw
+        assert by + bh <= ay + ah
+
+
+def test_nothing_is_drawn_of_nothing():
+    assert drawn(Workflow.of({"format": 1, "nodes": {}})).get("viewBox") == "0 0 48 48"
