@@ -34,7 +34,7 @@ def digraph(workflow: Workflow) -> nx.DiGraph[str]:
     for graph in workflow.bodies:
         owner = workflow.nodes[graph.owner]
         sources = [link.node for link in links(owner.inputs) if link.output and link.node in workflow.nodes]
-        found.add_edges_from((source, id) for source in sources for id in graph.nodes)
+        found.add_edges_from((source, id) for source in sources for id in graph.ids)
     return found
 
 
@@ -93,7 +93,7 @@ def outside(workflow: Workflow, graph: Graph) -> list[Link]:
         inner = stack.pop()
         used = [
             *inner.outputs.values(),
-            *(link for node in inner.nodes.values() for link in links(node.inputs)),
+            *(link for node in workflow.within(inner) for link in links(node.inputs)),
         ]
         for link in used:
             target = workflow.resolve(link, inner)
@@ -102,7 +102,7 @@ def outside(workflow: Workflow, graph: Graph) -> list[Link]:
             home = target.scope if isinstance(target, Node) else target.graph
             if home is not graph and home in graph.chain():
                 found[link] = None
-        stack += [body for node in reversed(inner.nodes.values()) for body in bodies(node)]
+        stack += [body for node in reversed(workflow.within(inner)) for body in bodies(node)]
     return list(found)
 
 

@@ -35,7 +35,7 @@ class Node(NamedTuple):
 class Graph:
     """The root or a body. Frozen by convention once its `Workflow` exists; compared by identity.
 
-    `owner` and `port` say whose body it is, and at which input.
+    `owner` and `port` say whose body it is, and at which input; `ids` name its nodes, which the workflow holds.
     """
 
     inputs: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class Graph:
     owner: str = ""
     port: str = ""
     depth: int = 0
-    nodes: dict[str, Node] = field(default_factory=dict)
+    ids: list[str] = field(default_factory=list)
     outputs: dict[str, Link] = field(default_factory=dict)
 
     def chain(self) -> Iterator[Graph]:

@@ -83,7 +83,7 @@ def canonical(value: Any, depth: int = 16) -> bytes | None:
 
 def literal_key(value: Any) -> bytes:
     """What stands for a literal of the file in what is hashed: short ones as they are, long ones hashed."""
-    data = canonical(value, 64)
+    data = b"i%x;" % value if type(value) is int else canonical(value, 64)
     if data is None:
         raise TypeError(f"{value!r} is no plain value")
     return data if len(data) < 64 else b"h" + digest(data)

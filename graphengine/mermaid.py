@@ -35,7 +35,7 @@ def mermaid(workflow: Workflow, types: Mapping[str, NodeType]) -> str:
 
 def cards(workflow: Workflow) -> Iterator[str]:
     """Nodes, with a subgraph around the body of each node that has one."""
-    stack: list[Node | Graph | str] = list(reversed(workflow.root.nodes.values()))
+    stack: list[Node | Graph | str] = list(reversed(workflow.within(workflow.root)))
     while stack:
         item = stack.pop()
         if isinstance(item, str):
@@ -46,7 +46,7 @@ def cards(workflow: Workflow) -> Iterator[str]:
             yield f"{indent}subgraph {frame(item)}[{quoted(item.port)}]"
             yield from (f"{indent}  {edge(item, name)}([{quoted(name)}])" for name in item.inputs)
             outs = [f"{indent}  {edge(item, name, 'OUT')}([{quoted(name)}])" for name in item.outputs]
-            stack += [f"{indent}end", *outs[::-1], *reversed(item.nodes.values())]
+            stack += [f"{indent}end", *outs[::-1], *reversed(workflow.within(item))]
             continue
         inner = list(bodies(item))
         yield f"{indent}{name_of(item.id)}[{quoted(item.id, item.type, *literals(item))}]"

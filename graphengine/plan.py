@@ -33,7 +33,10 @@ GATHER = NodeType("graphengine.list", "List", "", "", "", "", {}, {"items": "any
 
 @dataclass(slots=True, eq=False)
 class Step:
-    """One call on slots. `rank` is its place in its section's order."""
+    """One call on slots. `rank` is its place in its section's order.
+
+    What few steps have stands in the class until it is set: a plan makes many steps, and quickly.
+    """
 
     node: str
     type: NodeType
@@ -45,20 +48,20 @@ class Step:
     strict: tuple[int, ...]
     """Slots that must be filled before it runs."""
     rank: int
-    deps: tuple[int, ...] = ()
+    deps: tuple[int, ...]
     """Which arguments of the bodies around it it depends on."""
-    lazies: tuple[tuple[int, int], ...] = ()
+    lazies: tuple[tuple[int, int], ...] = field(default=(), init=False)
     """Positions of Lazy arguments, and their slots."""
-    bodies: tuple[tuple[int, Section], ...] = ()
+    bodies: tuple[tuple[int, Section], ...] = field(default=(), init=False)
     """Positions of Body arguments, and their sections."""
-    key: Key = b""
-    plain: bool = True
+    key: Key = field(default=b"", init=False)
+    plain: bool = field(default=True, init=False)
     """Whether it is a function call and nothing else."""
-    batch: int = -1
+    batch: int = field(default=-1, init=False)
     """Which batch it belongs to; -1 is none."""
-    size: int = 0
+    size: int = field(default=0, init=False)
     """Calls in its batch, where that may change the bits."""
-    twin: Step | None = None
+    twin: Step | None = field(default=None, init=False)
     """An earlier step with the same key: this one copies, it does not run."""
 
 
@@ -141,7 +144,7 @@ class Plan:
     def skipped(self) -> tuple[str, ...]:
         """The nodes outside of bodies that nothing needs as things stand."""
         wanted = {*self.steps, *self.cached}
-        return tuple(id for id in self.root.graph.nodes if id not in wanted)
+        return tuple(id for id in self.root.graph.ids if id not in wanted)
 
 
 def flat(order: Order) -> Iterator[Step]:

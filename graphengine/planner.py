@@ -85,8 +85,8 @@ class Planner:
         A dead node may read an argument that its body does not depend on, and then has no home.
         """
         nodes = self.workflow.nodes
-        found = set(self.workflow.root.nodes)
-        stack = list(self.workflow.root.nodes.values())
+        found = set(self.workflow.root.ids)
+        stack = self.workflow.within(self.workflow.root)
         while stack:
             for value in stack.pop().inputs.values():
                 more: list[str] = []
@@ -96,7 +96,7 @@ class Planner:
                     more = [v.node for v in value if type(v) is Link and v.output]
                 elif type(value) is Graph:
                     more = [link.node for link in value.outputs.values() if link.output]
-                    more += [n.id for n in value.nodes.values() if self.types[n.type].effect]
+                    more += [n.id for n in self.workflow.within(value) if self.types[n.type].effect]
                 for id in more:
                     if id not in found:
                         found.add(id)
@@ -118,7 +118,7 @@ class Planner:
                 elif type(value) is Graph:
                     for link in value.outputs.values():
                         found |= {p for p in self.params(link, value) if p.graph is not value}
-                    for inner in value.nodes.values():  # effects run with the body, though nothing reads them
+                    for inner in self.workflow.within(value):  # effects run with the body, though nothing reads them
                         if self.types[inner.type].effect:
                             found |= {p for p in self.depends[inner.id] if p.graph is not value}
             self.depends[item.id] = found
@@ -173,13 +173,19 @@ class Planner:
             deps = tuple(sorted({self.sections[p.graph].base + p.position for p in self.depends[node.id]}))
         args: list[int] = []
         strict: list[int] = []
-        lazies, bodies = [], []
+        lazies: list[tuple[int, int]] = []
+        bodies: list[tuple[int, Section]] = []
+        template, keys, maker, made = section.template, section.keys, section.maker, self.made
         for name, port in kind.inputs.items():
             value = inputs.get(name, port.default)
             shape = type(value)
             if shape is Link or shape is tuple:
                 if shape is Link:
-                    slot = self.slot(value, scope, section)
+                    source = made.get(value.node) if value.output else None
+                    if source is not None and source.section is section and len(source.type.outputs) == 1:
+                        slot = source.out  # as `self.slot` finds it, for what nearly every link is
+                    else:
+                        slot = self.slot(value, scope, section)
                 else:
                     slot = self.gather(node, port, value, section, deps)
                 if port.kind == "lazy":
@@ -195,11 +201,12 @@ class Planner:
             else:
                 if value is EMPTY:
                     value = None
-                if shape is int or shape is list:
+                if (shape is int and port.type != "int") or shape is list:
                     value = widened(value, port.type)
-                slot = section.add(
-                    value if port.convert is None else converted(value, port), literal_key(value)
-                )
+                slot = len(template)
+                template.append(value if port.convert is None else converted(value, port))
+                keys.append(literal_key(value))
+                maker.append(None)
                 if port.kind == "lazy":
                     lazies.append((len(args), slot))
             args.append(slot)
@@ -218,11 +225,15 @@ class Planner:
         deps: tuple[int, ...],
     ) -> Step:
         """A new step with its output slots."""
-        out, rank = len(section.template), len(section.steps)
-        step = Step(id, kind, kind.run, section, tuple(args), out, tuple(strict), rank, deps)
-        for _ in range(len(kind.outputs) or 1):
-            section.add(maker=step)
-        section.steps.append(step)
+        template, steps, width = section.template, section.steps, len(kind.outputs) or 1
+        step = Step(
+            id, kind, kind.run, section, tuple(args), len(template), tuple(strict), len(steps), deps
+        )
+        for _ in range(width):
+            template.append(UNSET)
+            section.keys.append(None)
+            section.maker.append(step)
+        steps.append(step)
         self.steps.append(step)
         return step
 
@@ -250,6 +261,8 @@ class Planner:
         section.outputs = tuple(self.slot(link, graph, section) for link in graph.outputs.values())
         effects = (s.out for s in section.steps if s.type.effect)
         section.wanted = tuple(dict.fromkeys((*section.outputs, *effects)))
+        if not section.captures:
+            return
         used = set(strictly(section))
         outer = [o for o, i in section.captures.items() if i in used]
         section.deferred = tuple(o for o in outer if self.hoisted(section.parent, o))
@@ -267,13 +280,16 @@ class Planner:
     def key(self) -> None:
         """One Merkle pass, sources first; a step with the key of an earlier one becomes its twin."""
         heads: dict[NodeType, bytes] = {}
-        first: dict[tuple[Section, Key], Step] = {}
+        firsts: dict[Section, dict[Key, Step]] = {section: {} for section in self.sections.values()}
+        section, first = self.root, firsts[self.root]
         for step in self.steps:
             kind = step.type
             head = heads.get(kind)
             if head is None:
                 head = heads[kind] = digest(f"{kind.id}@{kind.code}".encode())
-            section = step.section
+            if step.section is not section:
+                section = step.section
+                first = firsts[section]
             keys = section.keys
             for position, inner in step.bodies:
                 outs = b"".join(inner.key(s) for s in inner.outputs)
@@ -287,7 +303,7 @@ class Planner:
                 key = digest(key + os.urandom(16))  # gives something else each time, and so does what follows
             step.key = key
             if kind.cached:
-                twin = first.setdefault((section, key), step)
+                twin = first.setdefault(key, step)
                 if twin is not step:
                     step.twin, step.plain, step.strict = twin, False, (twin.out,)
                     step.lazies = step.bodies = ()

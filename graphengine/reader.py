@@ -29,6 +29,8 @@ ID = re.compile(r"[a-z][a-z0-9_]*").fullmatch
 FIELDS = {"format", "name", "description", "inputs", "outputs", "nodes", "graphs", "layout", "requires"}
 NODE_FIELDS = {"type", "inputs", "title", "note", "state"}
 BODY_FIELDS = {"inputs", "outputs", "nodes"}
+SPACED = re.compile(r'"\s+:').search
+"""Finds a key whose colon does not follow at once."""
 CONTAINERS = (dict, list, tuple)
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -85,7 +87,11 @@ def parsed(text: str) -> tuple[Any, tuple[Problem, ...]]:
         return found
 
     try:
-        data = json.loads(text, object_pairs_hook=unique, parse_constant=constant, parse_float=number)
+        data = json.loads(text, parse_constant=constant, parse_float=number)
+        # Asking Python about each object costs more than all the rest. Where each colon of a key follows its
+        # quote at once, there are at least as many `":` as keys; if there are just as many, none came twice.
+        if bounded(data) != text.count('":') or SPACED(text):
+            data = json.loads(text, object_pairs_hook=unique, parse_constant=constant, parse_float=number)
     except RecursionError:
         raise WorkflowError("brackets are nested too deeply to be a workflow") from None
     except json.JSONDecodeError as error:
@@ -136,7 +142,7 @@ class Reader:
 
     def graph(self, graph: Graph, body: dict[str, Any]) -> None:
         """The nodes and outputs of one graph."""
-        nodes, own = self.nodes, graph.nodes
+        nodes, own = self.nodes, graph.ids
         for id, spec in self.object(body, "nodes", graph.owner).items():
             if type(spec) is not dict and not isinstance(spec, Doubled):
                 self.tell(id, "", f"must be an object with a type and inputs, and is {kind_of(spec)}")
@@ -167,7 +173,8 @@ class Reader:
                     self.tell(id, name, f"lists and objects nest deeper than {NESTED} here; make it flatter")
                     value = None
                 inputs[name] = value
-            nodes[id] = own[id] = Node(id, kind, inputs, graph)
+            nodes[id] = Node(id, kind, inputs, graph)
+            own.append(id)
         for name, text in self.object(body, "outputs", graph.owner).items():
             link = self.link(text, graph.owner or "outputs", name)
             if link is not None:
@@ -262,17 +269,35 @@ def shown(values: list[Any]) -> str:
 
 def nested(value: Any, limit: int) -> bool:
     """Whether lists and objects nest deeper than a limit."""
-    level, kinds = [value], {dict, list, tuple, Doubled}
+    return keys(value, limit) is None
+
+
+def bounded(data: Any) -> int:
+    """How many keys there are in JSON data. WorkflowError where brackets nest too deeply."""
+    found = keys(data, BRACKETS)
+    if found is None:
+        raise WorkflowError("brackets are nested too deeply to be a workflow")
+    return found
+
+
+def keys(value: Any, limit: int) -> int | None:
+    """How many keys the objects in a list or object have; None where they nest deeper than a limit."""
+    level, kinds = [value] if isinstance(value, CONTAINERS) else [], {dict, list, tuple, Doubled}
+    count = 0
     for _ in range(limit):
         inner = []
         for outer in level:
-            for item in outer.values() if isinstance(outer, dict) else outer:
+            items = outer
+            if isinstance(outer, dict):
+                count += len(outer)
+                items = outer.values()
+            for item in items:
                 if type(item) in kinds:
                     inner.append(item)
         if not inner:
-            return False
+            return count
         level = inner
-    return True
+    return None
 
 
 def whole(text: str) -> bool:

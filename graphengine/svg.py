@@ -98,7 +98,7 @@ class Drawing:
         self.named = {place: name for name, place in workflow.inputs.items()}
         self.used: dict[str, dict[str, None]] = {}
         for graph in (workflow.root, *workflow.bodies):
-            inputs = [link for node in graph.nodes.values() for link in links(node.inputs)]
+            inputs = [link for node in self.workflow.within(graph) for link in links(node.inputs)]
             for link in (*inputs, *graph.outputs.values()):
                 self.used.setdefault(link.node, {})[link.output] = None
         self.sheets: dict[Graph, Sheet] = {}
@@ -109,7 +109,7 @@ class Drawing:
 
     def sheet(self, graph: Graph) -> Sheet:
         """Lay out one graph whose bodies are laid out."""
-        cards = {id: self.card(node) for id, node in graph.nodes.items()}
+        cards = {node.id: self.card(node) for node in self.workflow.within(graph)}
         boxes = {id: card.box for id, card in cards.items()}
         wires: list[tuple[End, End]] = []
         entry: list[Row] = []
@@ -122,7 +122,7 @@ class Drawing:
             exit = [Row(name, name) for name in graph.outputs]
             boxes[">"] = Box(widest(entry), len(entry) * ROW, {}, middles(entry))
             boxes["<"] = Box(widest(exit), len(exit) * ROW, middles(exit), {})
-        for node in graph.nodes.values():
+        for node in self.workflow.within(graph):
             for name, value in node.inputs.items():
                 for link in links({name: value}):
                     wires += self.wire(graph, link, (node.id, name))

@@ -91,7 +91,7 @@ def in_order(workflow: Workflow) -> Iterator[tuple[int, Node]]:
     while stack:
         item = stack.pop()
         if isinstance(item, Graph):
-            stack += reversed(item.nodes.values())
+            stack += reversed(workflow.within(item))
         else:
             yield item.scope.depth, item
             stack += [value for value in reversed(item.inputs.values()) if isinstance(value, Graph)]
