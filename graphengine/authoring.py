@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from graphengine.types import Image
 
 P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -119,6 +120,13 @@ class Context:
         """Publish a file, whole or not at all; gives where it is. An existing file is never replaced."""
         return self.folders.publish(name, data)
 
+    def resume(self, body: Body[[T, S], T], start: T, over: Sequence[S]) -> tuple[int, T]:
+        """How many first rounds of `start = await body(start, item)` are known, and what the last one gave.
+
+        A loop may begin after them. Outside of a run nothing is known: 0 and the start.
+        """
+        return 0, start
+
     def temporary(self) -> Path:
         """A new empty folder for this run; removed when the run ends."""
         return Path(tempfile.mkdtemp())
@@ -145,6 +153,7 @@ def node(
     fingerprint: Callable[..., str] = ...,
     batched: Callable[..., Sequence[Any]] = ...,
     exact: bool = ...,
+    frugal: Callable[..., Any] = ...,
     aliases: Sequence[str] = ...,
     migrations: Sequence[Callable[[dict[str, Any]], dict[str, Any]]] = ...,
     deprecated: str = ...,
@@ -161,6 +170,10 @@ def node(function: Any = None, /, **options: Any) -> Any:
     * `device`: "model" runs on the device, "cpu" beside it, "io" waits for the world.
     * `batched`: a companion that runs several calls as one: its `list[X]` parameters vary, its plain ones are
       equal for all; `exact` says that a batch has the same bits as single calls.
+    * `frugal`: a companion with the same parameters that needs less memory, such as one that works in tiles;
+      it is called where the device has too little for the function itself.
+    * `aliases`: ids that the node had before; `migrations`: functions that bring the inputs of an older
+      version to the next, the oldest first, each from a dict of inputs as the file has them to another.
     """
 
     def mark(function: F) -> F:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from graphengine.errors import Problem
+from graphengine.expansion import expansion
 from graphengine.graph import Graph, Link, Node, Param
 from graphengine.literals import article, mismatch, out_of_bounds, short
 from graphengine.nodetype import EMPTY, NodeType, Port
@@ -21,6 +22,10 @@ UNKNOWN: Mapping[str, TypeRef] = {}
 
 def check(workflow: Workflow, types: Mapping[str, NodeType]) -> list[Problem]:
     """Everything that is wrong, in the order of the file's dependencies; empty if the workflow can start."""
+    if workflow.special:
+        found = expansion(workflow, types)
+        told = Checker(found.workflow, types).problems
+        return list(dict.fromkeys([*map(found.told, told), *found.problems]))
     proof = workflow.proof
     if proof.found and proof.found[0] is types and all(fine(workflow, types, *p) for p in proof.since):
         return []
@@ -75,6 +80,9 @@ class Checker:
             if node.type:
                 self.tell(node.id, "", self.unknown("node type", node.type, self.types))
             return
+        if node.version > kind.version:
+            text = f"is written for version {node.version} of {node.type}, and {kind.version} is installed"
+            self.tell(node.id, "version", f"{text}; upgrade its pack")
         variables = self.bound.get(node.id)
         generic = kind.generic or variables is not None
         if generic and variables is None:

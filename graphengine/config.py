@@ -42,6 +42,12 @@ class Settings(BaseSettings):
     disk_cache: ByteSize = Field(
         default=ByteSize(10 * GIB), ge=0, description="Size of the cache on disk, such as 20GB; 0 is off."
     )
+    loop_states: int = Field(
+        default=5,
+        ge=0,
+        description="How often the state of a slow loop is kept on disk, for a later process to resume it: "
+        "5 is after every fifth round; 0 is never. In memory each state is kept.",
+    )
     device: str = Field(
         default="auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",

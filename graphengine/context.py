@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Protocol
 
 from graphengine import events
 from graphengine.authoring import Context, Folders, Handle
+from graphengine.body import BodyInput
 from graphengine.errors import Cancelled
 from graphengine.pool import ModelPool
 
@@ -44,8 +46,15 @@ class RunContext(Context):
         self.run.emit(events.NodePreview(self.node, image))
 
     def use(self, handle: Handle[Any]) -> Any:
-        pool = self.run.pool
-        return pool.use(handle) if pool else super().use(handle)
+        pool, began = self.run.pool, perf_counter()
+        if pool is not None and handle in pool.residents:
+            return pool.use(handle)
+        model = pool.use(handle) if pool is not None else super().use(handle)
+        self.run.emit(events.ModelLoaded(self.node, str(handle), perf_counter() - began))
+        return model
+
+    def resume(self, body: Any, start: Any, over: Sequence[Any]) -> tuple[int, Any]:
+        return body.resume(start, over) if isinstance(body, BodyInput) else (0, start)
 
     def save(self, name: str, data: bytes, media_type: str) -> Path:
         path = super().save(name, data, media_type)

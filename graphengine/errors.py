@@ -5,6 +5,8 @@ GraphEngineError
 ├── PackError            a pack, or a node in it, that cannot be loaded; in its author's words
 ├── ModelError           a model that is not there, is of the wrong kind, or is not safe to read
 ├── NodeFailed           a node raised; keeps its id and the cause
+├── NodeTooSlow          a node ran longer than it was given
+├── NodeImpure           a node changes its inputs, or gives two results for one key (found by `--debug`)
 └── OutOfMemory          a device has too little memory left, after everything was tried
 Cancelled                the user stopped the run (a BaseException: `except Exception` lets it through)
 """
@@ -59,6 +61,14 @@ class NodeFailed(GraphEngineError):
     def __init__(self, node: str, cause: BaseException) -> None:
         super().__init__(f"{node}: {type(cause).__name__}: {cause}")
         self.node, self.cause = node, cause
+
+
+class NodeTooSlow(GraphEngineError):
+    """A node ran longer than the run allows each."""
+
+
+class NodeImpure(GraphEngineError):
+    """A node changes its inputs, or gives two results for one key: what was cached of it is not sure."""
 
 
 class OutOfMemory(GraphEngineError):

@@ -67,11 +67,23 @@ class NodeFailed(NamedTuple):
 
 
 class BodyFinished(NamedTuple):
-    """The body of a node was called once more. Bodies of microseconds send no events of their nodes."""
+    """The body of a node was called once more. Bodies of microseconds send no events of their nodes.
+
+    Where a loop resumes, the calls that it did not need are told as one, with the number of the last.
+    """
 
     node: str
     call: int
     cached: bool
+    seconds: float = 0.0
+
+
+class ModelLoaded(NamedTuple):
+    """A node needed a model that was not on the device yet."""
+
+    node: str
+    model: str
+    seconds: float
 
 
 class RunEnded(NamedTuple):
@@ -91,5 +103,6 @@ Event = (
     | NodeOutput
     | NodeFailed
     | BodyFinished
+    | ModelLoaded
     | RunEnded
 )

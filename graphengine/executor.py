@@ -21,27 +21,22 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
+from threading import Lock
 from time import perf_counter
 from typing import Any
 
-from graphengine import events
+from graphengine import batch, events
 from graphengine.authoring import Folders
+from graphengine.body import BodyCall, BodyInput
 from graphengine.cache import MISSING, Cache
 from graphengine.context import RunContext
-from graphengine.errors import Cancelled
-from graphengine.frame import (
-    Activity,
-    BodyCall,
-    BodyInput,
-    Failed,
-    Failure,
-    Frame,
-    Handed,
-    LazyInput,
-)
+from graphengine.errors import Cancelled, NodeTooSlow, OutOfMemory
+from graphengine.frame import Activity, Failed, Failure, Frame, Handed, LazyInput
+from graphengine.inspector import Inspector
 from graphengine.keys import Key
+from graphengine.limit import TimeLimit
 from graphengine.plan import (
     GATHER,
     UNSET,
@@ -52,24 +47,26 @@ from graphengine.plan import (
     fill,
     flat,
     needed,
-    result,
+    releases,
     several,
     step_key,
 )
-from graphengine.pool import ModelPool
+from graphengine.pool import ModelPool, short_of_memory
 from graphengine.world import World
 
 Emit = Callable[[events.Event], object]
 
-GLANCE = 1e-3
-"""Seconds; a body call quicker than this is cheaper to run than to look up inside."""
-
+NOTHING: Mapping[int, Iterable[int]] = {}
 PENDING: Any = type("Pending", (), {})()
-"""What a node gave that asyncio still has."""
+"""What a node gave that has not come yet."""
 
 
 class Executor:
-    """Runs one plan against a cache and a pool of models. `cancel` may be called from any thread."""
+    """Runs one plan against a cache and a pool of models. `cancel` may be called from any thread.
+
+    `every` says how often the states of a slow loop are kept on disk: each `every`-th, or none if 0. `limit`
+    is the number of seconds that a node may take, `inspector` watches every call.
+    """
 
     def __init__(
         self,
@@ -77,12 +74,21 @@ class Executor:
         pool: ModelPool | None = None,
         folders: Folders | None = None,
         workflow: Mapping[str, Any] | None = None,
+        *,
+        every: int = 0,
+        limit: float | None = None,
+        inspector: Inspector | None = None,
     ) -> None:
         self.cache, self.pool, self.workflow = cache, pool, workflow
         self.folders = folders or Folders()
+        self.every, self.inspector = every, inspector
+        self.limit = TimeLimit(limit) if limit else None
+        self.widest = pool.widest if pool else {}
+        self.watched = limit is not None or inspector is not None
+        self.keeping = True  # until something is not, to the bit, what its key says
         self.cancelled = False
         self.trouble = False  # a step has failed, or is still awaited
-        self.waiting: dict[Future[Any], tuple[Step, float]] = {}
+        self.waiting: dict[Future[Any], tuple[Frame, Step, float]] = {}
         self.world: World | None = None
         self.emit: Emit = lambda event: None
         self.failures: dict[str, BaseException] = {}
@@ -97,7 +103,8 @@ class Executor:
     def run(self, plan: Plan, emit: Emit | None = None) -> dict[str, Any]:
         """Run what the plan left to run; each event goes to `emit` at once. Gives the outputs that succeeded.
 
-        `failures` holds, by node, what was raised by each that failed by its own fault.
+        `emit` is called by one thread at a time. `failures` holds, by node, what was raised by each that
+        failed by its own fault.
         """
         self.emit = emit or self.emit
         began = perf_counter()
@@ -106,16 +113,11 @@ class Executor:
         outputs: dict[str, Any] = {}
         cancelled = False
         try:
-            self.drive(self.finish(root, plan.order))
+            self.drive(self.finish(root, plan.order, releases(plan)))
         except Cancelled:
             cancelled = True
         finally:
-            if self.world:
-                self.world.close()
-                self.world = None
-            if self.temporary:
-                self.temporary.cleanup()
-                self.temporary = None
+            self.close()
         for name, slot in plan.outputs.items():
             value = plan.slots[slot]
             if value is not UNSET and not isinstance(value, (Failure, Future)):
@@ -123,6 +125,17 @@ class Executor:
         state = "cancelled" if cancelled else "failed" if self.failures else "done"
         self.emit(events.RunEnded(state, perf_counter() - began))  # type: ignore[arg-type]
         return outputs
+
+    def close(self) -> None:
+        """End what the run has started."""
+        if self.world:
+            self.world.close()
+            self.world = None
+        if self.limit:
+            self.limit.close()
+        if self.temporary:
+            self.temporary.cleanup()
+            self.temporary = None
 
     def drive(self, first: Activity) -> Any:
         """The trampoline: what an activity yields is another one to run first, or a request for one."""
@@ -142,7 +155,7 @@ class Executor:
                 value = error = None
                 kind = type(asked)
                 if kind is BodyCall:
-                    stack.append(self.call(asked.body, asked.arguments))
+                    stack.append(asked.body.run(asked.arguments))
                 elif kind is LazyInput:
                     stack.append(self.lazily(asked))
                 elif inspect.iscoroutine(asked):
@@ -158,28 +171,29 @@ class Executor:
 
     # -- activities ---------------------------------------------------------------------------------------
 
-    def finish(self, frame: Frame, order: Order) -> Activity:
-        """Run steps, then wait for those that asyncio still has."""
-        yield from self.steps(frame, order)
-        for slot, value in enumerate(frame.slots) if self.waiting else ():
-            if type(value) is Future:
-                self.settle(frame, slot)
+    def finish(self, frame: Frame, order: Order, free: Mapping[int, Iterable[int]] = NOTHING) -> Activity:
+        """Run steps, then wait for those that have not come yet; effects of a body may come later still."""
+        yield from self.steps(frame, order, free)
+        if self.waiting:
+            for future, (home, step, _) in list(self.waiting.items()):
+                if frame.parent is None or (home is frame and not step.type.effect):
+                    self.settle(future)
 
-    def steps(self, frame: Frame, order: Order) -> Activity:
-        """Run steps of one frame in order."""
-        slots, env, emit, put, clock = frame.slots, frame.env, self.emit, self.cache.put, perf_counter
-        inside = frame.parent is not None
+    def steps(self, frame: Frame, order: Order, free: Mapping[int, Iterable[int]] = NOTHING) -> Activity:
+        """Run steps of one frame in order; `free` says which slots nothing reads after which step."""
+        slots, env, clock = frame.slots, frame.env, perf_counter
+        inside, watched = frame.parent is not None, self.watched
         for step in order:
             if self.cancelled:
                 raise Cancelled
             if isinstance(step, tuple):
-                self.fused(frame, step)
+                batch.run(self, frame, step)
                 continue
             if self.trouble and self.blocked(frame, step):
                 continue
             if step.twin:
                 copy(step, slots)
-                emit(events.NodeCached(step.node))
+                self.emit(events.NodeCached(step.node))
                 continue
             kind = step.type
             if kind is GATHER:
@@ -188,120 +202,79 @@ class Executor:
             key = step.key if not env else step_key(step, env)
             if inside and kind.cached and key and (value := self.cache.get(key, False)) is not MISSING:
                 fill(step, slots, value)
-                emit(events.NodeCached(step.node))
+                self.emit(events.NodeCached(step.node))
                 continue
-            emit(events.NodeStarted(step.node))
+            self.emit(events.NodeStarted(step.node))
             began = clock()
             try:
-                if step.plain:
-                    value = step.run(*[slots[a] for a in step.args])
-                else:
+                if not step.plain:
                     value = yield from self.special(frame, step)
                     if value is PENDING:
                         continue
+                elif watched:
+                    value = self.single(step, [slots[a] for a in step.args])
+                else:
+                    try:
+                        value = step.run(*[slots[a] for a in step.args])
+                    except Exception as error:
+                        value = self.again(step, [slots[a] for a in step.args], error)
                 if len(kind.outputs) < 2:
                     slots[step.out] = value
                 else:
                     value = several(step, value)
                     fill(step, slots, value)
+                seconds = clock() - began
+                self.keep(step, key, value, seconds, not inside and kind.cache == "disk")
             except Exception as error:
                 self.fail(frame, step, error)
                 continue
-            seconds = clock() - began
-            if key and kind.cached:
-                put(key, value, seconds, not inside and kind.cache == "disk")
-            emit(events.NodeFinished(step.node, seconds))
-
-    def quickly(self, frame: Frame, order: Order) -> int:
-        """Plain calls and nothing else, for bodies that take microseconds; gives how far it came."""
-        slots = frame.slots
-        for i, step in enumerate(order):
-            if self.cancelled:
-                raise Cancelled
-            if isinstance(step, tuple) or not step.plain or self.trouble:
-                return i
-            try:
-                value = step.run(*[slots[a] for a in step.args])
-                if len(step.type.outputs) < 2:
-                    slots[step.out] = value
-                else:
-                    fill(step, slots, several(step, value))
-            except Exception as error:
-                self.fail(frame, step, error)
-                return i + 1
-        return len(order)
+            self.emit(events.NodeFinished(step.node, seconds))
+            if step.rank in free:
+                for slot in free[step.rank]:
+                    slots[slot] = UNSET
 
     def special(self, frame: Frame, step: Step) -> Activity:
-        """A node with a Context, one that awaits the engine, or one that awaits the world."""
+        """A node with a Context, one that awaits the engine, or one that is not run on this thread."""
         slots, kind = frame.slots, step.type
         values = [slots[a] for a in step.args]
-        handed = Handed(frame, step)
-        for position, slot in step.lazies:
-            values[position] = LazyInput(frame, slot)
-        for position, section in step.bodies:
-            values[position] = BodyInput(frame, section, step.node, handed)
         if kind.context is not None:
-            values[kind.context] = RunContext(self, step.node)
-        given = kind.run(*values)
+            values[kind.context] = self.context(step.node)
         if kind.awaits == "engine":
-            return (yield given)
-        if kind.awaits == "io":
-            if self.world is None:
-                self.world = World()
-            slots[step.out] = future = self.world.submit(given)
-            self.waiting[future] = step, perf_counter()
+            handed = Handed(frame, step)
+            for position, slot in step.lazies:
+                values[position] = LazyInput(frame, slot)
+            for position, section in step.bodies:
+                values[position] = BodyInput(self, frame, section, step.node, handed)
+            before = self.inspector.digests(step, values) if self.inspector else {}
+            given = yield kind.run(*values)
+            if self.inspector:
+                self.inspector.unchanged(step, values, before)
+            return given
+        if kind.awaits == "io" or kind.device == "io":
+            world = self.outside()
+            if kind.awaits == "io":
+                future = world.submit(kind.run(*values), self.limit.seconds if self.limit else None)
+            else:
+                future = world.call(self.single, step, values)
+            for i in range(len(kind.outputs) or 1):
+                slots[step.out + i] = future
+            self.waiting[future] = frame, step, perf_counter()
             self.trouble = True
             return PENDING
-        return given
+        return self.single(step, values)
 
-    def call(self, body: BodyInput, arguments: tuple[Any, ...]) -> Activity:
-        """One call of a body: found under its key, or run in a new frame."""
-        section, handed, cache = body.section, body.handed, self.cache
-        env = body.frame.env + tuple([handed.key(a) for a in arguments])
-        makers = [m for s in section.outputs if (m := section.maker[s]) and m.type.cached]
-        keys = [step_key(m, env) for m in makers]
-        found = [cache.get(k, False) if k else MISSING for k in keys]
-        hit = len(found) == len(section.outputs) and MISSING not in found
-        if hit:
-            slots = section.template.copy()
-            for maker, value in zip(makers, found, strict=True):
-                fill(maker, slots, value)
-        else:
-            slots = (body.base or (yield from self.open(body))).copy()
-            slots[: len(arguments)] = arguments
-            frame = Frame(section, slots, env, body.frame)
-            began = perf_counter()
-            done = 0 if section.slow else self.quickly(frame, section.order)
-            if done < len(section.order):
-                yield from self.finish(frame, section.order[done:])
-            seconds = perf_counter() - began
-            failed = next((slots[s] for s in section.wanted if type(slots[s]) is Failure), None)
-            if failed:
-                raise Failed(failed)
-            if done == len(section.order):  # else `steps` has put them
-                for maker, key in zip(makers, keys, strict=True):
-                    if key:
-                        cache.put(key, result(maker, slots), seconds, False)
-            section.slow = seconds > GLANCE
-        values = tuple([slots[s] for s in section.outputs])
-        frame = Frame(section, slots, env, body.frame)
-        for slot, value in zip(section.outputs, values, strict=True):
-            if type(value) is not int and type(value) is not float:
-                handed.enter(value, frame.key(slot))
-        body.calls += 1
-        self.emit(events.BodyFinished(body.owner, body.calls, hit))
-        return values[0]
+    def outside(self) -> World:
+        """The threads beside this one; from now on events come from several, one at a time."""
+        if self.world is None:
+            self.world = World()
+            lock, emit = Lock(), self.emit
 
-    def open(self, body: BodyInput) -> Activity:
-        """Before the first call: what was hoisted, then a template with everything from outside."""
-        section, outside = body.section, body.frame
-        if section.deferred:
-            yield from self.demand(outside, section.deferred)
-        base = section.template.copy()
-        for outer, inner in section.captures.items():
-            base[inner] = outside.slots[outer]
-        body.base = base
-        return base
+            def one_at_a_time(event: events.Event) -> None:
+                with lock:
+                    emit(event)
+
+            self.emit = one_at_a_time
+        return self.world
 
     def lazily(self, lazy: LazyInput) -> Activity:
         """Answer a Lazy."""
@@ -328,78 +301,73 @@ class Executor:
         yield from self.steps(frame, order)
         for slot in wanted:
             if type(slots[slot]) is Future:
-                self.settle(frame, slot)
+                self.settle(slots[slot])
 
     # -- one step -----------------------------------------------------------------------------------------
 
-    def fused(self, frame: Frame, steps: tuple[Step, ...]) -> None:
-        """A batch: those not found under their keys, as one call. All of them where size changes the bits."""
-        slots, env, kind = frame.slots, frame.env, steps[0].type
-        inside = frame.parent is not None
-        twins = [s for s in steps if s.twin]
-        own = [s for s in steps if not s.twin]
-        ready = [s for s in own if not (self.trouble and self.blocked(frame, s))]
-        whole = len(ready) == len(own) or kind.exact
-        keys = [step_key(s, env) if whole else None for s in ready]
-        found = [self.cache.get(k, False) if k and inside else MISSING for k in keys]
-        if MISSING in found and not kind.exact:
-            found = [MISSING] * len(ready)
-        todo = []
-        for step, key, value in zip(ready, keys, found, strict=True):
-            if value is MISSING:
-                todo.append((step, key))
-            else:
-                fill(step, slots, value)
-                self.emit(events.NodeCached(step.node))
-        if todo:
-            self.batch(frame, todo)
-        for step in twins:
-            if not self.blocked(frame, step):
-                copy(step, slots)
-                self.emit(events.NodeCached(step.node))
+    def context(self, node: str) -> RunContext:
+        """What a node asks the engine through."""
+        return RunContext(self, node)
 
-    def batch(self, frame: Frame, todo: list[tuple[Step, Key | None]]) -> None:
-        """Several calls as one."""
-        slots, kind = frame.slots, todo[0][0].type
-        for step, _ in todo:
-            self.emit(events.NodeStarted(step.node))
-        began = perf_counter()
-        calls = [[slots[a] for a in s.args] for s, _ in todo]
-        if kind.context is not None:
-            for call, (step, _) in zip(calls, todo, strict=True):
-                call[kind.context] = RunContext(self, step.node)
+    def invoke(self, step: Step, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+        """Call a node's function, watched where that was asked for."""
+        if self.inspector:
+            inspector = self.inspector
+            if self.limit:
+                return self.limit.call(inspector.call, (step, function, arguments))
+            return inspector.call(step, function, arguments)
+        return self.limit.call(function, arguments) if self.limit else function(*arguments)
+
+    def single(self, step: Step, arguments: Sequence[Any]) -> Any:
+        """One call of a node, tried again where memory does not suffice."""
         try:
-            values: Any
-            if len(todo) == 1:
-                values = [kind.run(*calls[0])]
-            else:
-                assert kind.batched is not None
-                columns = {n: calls[0][i] if n in kind.shared else [c[i] for c in calls]
-                           for i, n in enumerate(kind.inputs)}  # fmt: skip
-                values = kind.batched(**columns)
-                if len(values) != len(todo):
-                    raise TypeError(
-                        f"{kind.id}: its batched companion gave {len(values)} for {len(todo)} calls"
-                    )
-            if len(kind.outputs) > 1:
-                values = [several(step, v) for (step, _), v in zip(todo, values, strict=True)]
+            return self.invoke(step, step.run, arguments)
         except Exception as error:
-            for step, _ in todo:
-                self.fail(frame, step, error)
-            return
-        seconds = (perf_counter() - began) / len(todo)
-        for (step, key), value in zip(todo, values, strict=True):
-            fill(step, slots, value)
-            if key and kind.cached:
-                self.cache.put(key, value, seconds, frame.parent is None and kind.cache == "disk")
-            self.emit(events.NodeFinished(step.node, seconds))
+            return self.again(step, arguments, error)
+
+    def again(self, step: Step, arguments: Sequence[Any], error: Exception) -> Any:
+        """After an error: once more with every model let go, then in the frugal way that the node offers.
+
+        Raises the error itself where memory was not the trouble.
+        """
+        if not short_of_memory(error):
+            raise error
+        kind, ways = step.type, [step.run]
+        if kind.frugal:
+            ways.append(kind.frugal)
+        for way in ways:
+            self.relieve()
+            self.keeping = self.keeping and way is step.run  # another way may give other bits
+            try:
+                return self.invoke(step, way, arguments)
+            except Exception as trouble:
+                if not short_of_memory(trouble):
+                    raise
+                error = trouble
+        where = self.pool.device.name if self.pool else "this machine"
+        raise OutOfMemory(
+            f"{kind.id} needs more memory than {where} has, even with every model let go; give it smaller "
+            "pictures or fewer at once, or use another device"
+        ) from error
+
+    def relieve(self) -> None:
+        """Let go of every model."""
+        if self.pool:
+            self.pool.clear()
+
+    def keep(self, step: Step, key: Key | None, value: Any, seconds: float, deep: bool) -> None:
+        """Put a finished value into the cache. With an inspector, NodeImpure if it cannot be right."""
+        if key and step.type.cached and self.keeping:
+            if self.inspector:
+                self.inspector.compare(step, key, value)
+            self.cache.put(key, value, seconds, deep)
 
     def blocked(self, frame: Frame, step: Step) -> bool:
-        """Wait for inputs that asyncio still has; pass on the failure of one that failed."""
+        """Wait for inputs that have not come yet; pass on the failure of one that failed."""
         for slot in step.strict:
             value = frame.slots[slot]
             if type(value) is Future:
-                self.settle(frame, slot)
+                self.settle(value)
                 value = frame.slots[slot]
             if type(value) is Failure:
                 self.fail(frame, step, Failed(value))
@@ -417,22 +385,28 @@ class Executor:
             text = f"{type(failure.error).__name__}: {failure.error}"
             self.emit(events.NodeFailed(step.node, failure.node, text))
 
-    def settle(self, frame: Frame, slot: int) -> None:
-        """Wait for a node that runs on asyncio."""
-        future = frame.slots[slot]
-        step, began = self.waiting.pop(future)
+    def settle(self, future: Future[Any]) -> None:
+        """Wait for a node that runs beside this thread."""
+        if future not in self.waiting:  # another slot of the same node has waited for it
+            return
+        frame, step, began = self.waiting.pop(future)
         try:
             value = future.result()
             if len(step.type.outputs) > 1:
                 value = several(step, value)
+            fill(step, frame.slots, value)
+            seconds = perf_counter() - began
+            self.keep(
+                step,
+                step_key(step, frame.env),
+                value,
+                seconds,
+                frame.parent is None and step.type.cache == "disk",
+            )
         except CancelledError:
             raise Cancelled from None
         except Exception as error:
-            self.fail(frame, step, error)
+            late = self.limit and isinstance(error, TimeoutError) and step.type.awaits
+            self.fail(frame, step, NodeTooSlow(self.limit.told()) if late else error)  # type: ignore[union-attr]
             return
-        seconds = perf_counter() - began
-        fill(step, frame.slots, value)
-        key = step_key(step, frame.env)
-        if key and step.type.cached:
-            self.cache.put(key, value, seconds, frame.parent is None and step.type.cache == "disk")
         self.emit(events.NodeFinished(step.node, seconds))

@@ -1,4 +1,4 @@
-"""Frame: one run of a section, and what a running node is handed of it: lazies, bodies, keys of values."""
+"""Frame: one run of a section, and what a running node is handed of it: lazies, and values with their keys."""
 
 from __future__ import annotations
 
@@ -117,32 +117,3 @@ class Handed:
                     self.enter(item, frame.key(maker.args[i]))
                 elif key is not None:
                     self.enter(item, b"k" + digest(key + b"[%d]" % i))
-
-
-@dataclass(slots=True, eq=False)
-class BodyInput:
-    """What a node gets for a Body: calling it gives something to await."""
-
-    frame: Frame
-    section: Section
-    owner: str
-    handed: Handed
-    calls: int = 0
-    base: Slots | None = None
-
-    def __call__(self, *arguments: Any) -> BodyCall:
-        wanted = len(self.section.graph.inputs)
-        if len(arguments) != wanted:
-            raise TypeError(f"the body of {self.owner} takes {wanted} arguments, and got {len(arguments)}")
-        return BodyCall(self, arguments)
-
-
-@dataclass(slots=True, eq=False)
-class BodyCall:
-    """A request to run a body once."""
-
-    body: BodyInput
-    arguments: tuple[Any, ...]
-
-    def __await__(self) -> Activity:
-        return (yield self)

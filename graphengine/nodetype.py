@@ -67,11 +67,18 @@ class NodeType:
     prints: frozenset[str] = frozenset()
     """Inputs that the fingerprint is made from; empty where there is none."""
     aliases: tuple[str, ...] = ()
+    version: int = 1
+    """Which form its inputs have; a node in a file may say which one it was written for."""
+    migrations: int = 0
+    """How many older forms can be brought to this one, a step each."""
     deprecated: str = ""
     experimental: bool = False
     run: Callable[..., Any] = field(default=None, repr=False)  # type: ignore[assignment]
     batched: Callable[..., Any] | None = field(default=None, repr=False)
     fingerprint: Callable[..., str] | None = field(default=None, repr=False)
+    frugal: Callable[..., Any] | None = field(default=None, repr=False)
+    steps: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = field(default=(), repr=False)
+    """The migrations themselves."""
 
     @cached_property
     def cached(self) -> bool:
@@ -112,7 +119,7 @@ class NodeType:
                     row[key] = getattr(port, key)
             ports.append(row)
         plain = ("id", "title", "category", "doc", "module", "name", "code", "cache", "device", "awaits",
-                 "fuses", "exact", "deprecated", "experimental")  # fmt: skip
+                 "fuses", "exact", "version", "migrations", "deprecated", "experimental")  # fmt: skip
         sets = {
             "shared": sorted(self.shared),
             "prints": sorted(self.prints),

@@ -33,10 +33,7 @@ GATHER = NodeType("graphengine.list", "List", "", "", "", "", {}, {"items": "any
 
 @dataclass(slots=True, eq=False)
 class Step:
-    """One call on slots. `rank` is its place in its section's order.
-
-    What few steps have stands in the class until it is set: a plan makes many steps, and quickly.
-    """
+    """One call on slots. `rank` is its place in its section's order."""
 
     node: str
     type: NodeType
@@ -96,6 +93,8 @@ class Section:
     """Slots of the parent that are needed at the first call: hoisted steps."""
     slow: bool = True
     """Whether its calls take long enough to look inside the cache and to tell of its nodes."""
+    gives: Step | None = None
+    """The step that makes the output of a body, if what it gives may be used again."""
 
     def add(self, value: Any = UNSET, key: bytes | None = None, maker: Step | None = None) -> int:
         """A new slot."""
@@ -254,3 +253,33 @@ def several(step: Step, value: Any) -> tuple[Any, ...]:
             f"{step.type.id} must return {len(names)} values, {', '.join(names)}; it gave {value!r:.80}"
         )
     return tuple(value)
+
+
+def releases(plan: Plan) -> dict[int, list[int]]:
+    """By the rank of a step outside of bodies: the slots that nothing reads any more once it has run.
+
+    What is wanted stays, and so does what a Lazy or a hoisted step may still ask for.
+    """
+    section, steps = plan.root, list(flat(plan.order))
+    stays = {*plan.outputs.values(), *section.wanted}
+    stack = [slot for step in steps for slot in later(step)]
+    while stack:
+        slot = stack.pop()
+        if slot not in stays:
+            stays.add(slot)
+            if maker := section.maker[slot]:
+                stack += [*maker.strict, *later(maker)]
+    last = {slot: step.rank for step in steps for slot in step.strict}
+    found: dict[int, list[int]] = {}
+    for slot, rank in last.items():
+        if slot not in stays and section.maker[slot]:
+            found.setdefault(rank, []).append(slot)
+    return found
+
+
+def later(step: Step) -> Iterator[int]:
+    """The slots that a step may ask for while it runs."""
+    if not step.plain:
+        yield from (slot for _, slot in step.lazies)
+        for _, body in step.bodies:
+            yield from body.deferred

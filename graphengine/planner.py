@@ -12,12 +12,15 @@ from blake3 import blake3
 
 from graphengine.authoring import Folders
 from graphengine.cache import Cache
+from graphengine.expansion import expansion
 from graphengine.graph import Graph, Link, Node, Param, no_collection
 from graphengine.keys import Key, digest, literal_key, symbol
 from graphengine.literals import widened
 from graphengine.nodetype import EMPTY, NodeType, Port
 from graphengine.plan import GATHER, UNSET, Plan, Section, Step, flat, needed, strictly
 from graphengine.workflow import Workflow
+
+ALL_AT_ONCE: Mapping[str, int] = {}
 
 
 def plan(
@@ -26,13 +29,16 @@ def plan(
     cache: Cache,
     targets: Sequence[str] = (),
     folders: Folders | None = None,
+    widest: Mapping[str, int] = ALL_AT_ONCE,
 ) -> Plan:
     """Plan the target nodes (default: the outputs, and every node with an effect).
 
-    `types` have their functions, the workflow has passed `check`, and its seeds are drawn.
+    `types` have their functions, the workflow has passed `check`, and its seeds are drawn. `widest` says of
+    some node types how many calls may be one batch, where memory has turned out not to suffice for more.
     """
     with no_collection():
-        planner = Planner(workflow, types, folders or Folders())
+        workflow = expansion(workflow, types).workflow
+        planner = Planner(workflow, types, folders or Folders(), widest)
         root = planner.root
         outputs: dict[str, int] = {}
         if targets:
@@ -54,7 +60,13 @@ def plan(
 class Planner:
     """One workflow, turned into sections."""
 
-    def __init__(self, workflow: Workflow, types: Mapping[str, NodeType], folders: Folders) -> None:
+    def __init__(
+        self,
+        workflow: Workflow,
+        types: Mapping[str, NodeType],
+        folders: Folders,
+        widest: Mapping[str, int] = ALL_AT_ONCE,
+    ) -> None:
         self.workflow, self.types, self.folders = workflow, types, folders
         self.home: dict[str, Graph] = {}
         self.depends: dict[str, frozenset[Param]] = {}
@@ -73,7 +85,7 @@ class Planner:
             self.close(graph, section)
         if any(t.fuses for t in {s.type for s in self.steps}):
             for section in self.sections.values():
-                group(section)
+                group(section, widest)
         self.key()
         for section in self.sections.values():
             if section.parent:
@@ -118,7 +130,9 @@ class Planner:
                 elif type(value) is Graph:
                     for link in value.outputs.values():
                         found |= {p for p in self.params(link, value) if p.graph is not value}
-                    for inner in self.workflow.within(value):  # effects run with the body, though nothing reads them
+                    for inner in self.workflow.within(
+                        value
+                    ):  # effects run with the body, though nothing reads them
                         if self.types[inner.type].effect:
                             found |= {p for p in self.depends[inner.id] if p.graph is not value}
             self.depends[item.id] = found
@@ -211,7 +225,7 @@ class Planner:
                     lazies.append((len(args), slot))
             args.append(slot)
         step = self.add(node.id, kind, section, args, strict, deps)
-        if kind.awaits or kind.context is not None:
+        if kind.awaits or kind.context is not None or kind.device == "io":
             step.lazies, step.bodies, step.plain = tuple(lazies), tuple(bodies), False
         self.made[node.id] = step
 
@@ -226,9 +240,7 @@ class Planner:
     ) -> Step:
         """A new step with its output slots."""
         template, steps, width = section.template, section.steps, len(kind.outputs) or 1
-        step = Step(
-            id, kind, kind.run, section, tuple(args), len(template), tuple(strict), len(steps), deps
-        )
+        step = Step(id, kind, kind.run, section, tuple(args), len(template), tuple(strict), len(steps), deps)
         for _ in range(width):
             template.append(UNSET)
             section.keys.append(None)
@@ -261,6 +273,8 @@ class Planner:
         section.outputs = tuple(self.slot(link, graph, section) for link in graph.outputs.values())
         effects = (s.out for s in section.steps if s.type.effect)
         section.wanted = tuple(dict.fromkeys((*section.outputs, *effects)))
+        maker = section.maker[section.outputs[0]] if section.outputs else None
+        section.gives = maker if maker and maker.type.cached else None
         if not section.captures:
             return
         used = set(strictly(section))
@@ -305,7 +319,8 @@ class Planner:
             if kind.cached:
                 twin = first.setdefault(key, step)
                 if twin is not step:
-                    step.twin, step.plain, step.strict = twin, False, (twin.out,)
+                    step.twin, step.plain = twin, False
+                    step.strict = tuple(range(twin.out, twin.out + (len(kind.outputs) or 1)))
                     step.lazies = step.bodies = ()
             if len(kind.outputs) < 2:
                 keys[step.out] = b"k" + key
@@ -348,7 +363,7 @@ def converted(value: Any, port: Port) -> Any:
     return value if value is None or port.convert is None else port.convert(value)
 
 
-def group(section: Section) -> None:
+def group(section: Section, widest: Mapping[str, int]) -> None:
     """Rank the steps so that independent calls of one batched type stand together.
 
     List scheduling: everything else goes first; when only batched calls are ready, all ready calls of the
@@ -384,7 +399,10 @@ def group(section: Section) -> None:
                 continue
             leave, number = [step], -1
         else:
-            leave = held.pop(min(held, key=lambda k: held[k][0].rank))
+            k = min(held, key=lambda k: held[k][0].rank)
+            leave = held.pop(k)
+            if len(leave) > (most := widest.get(leave[0].type.id, len(leave))):
+                leave, held[k] = leave[:most], leave[most:]
             number = batch if len(leave) > 1 else -1
             batch += 1
         for step in leave:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cached_property
 from threading import RLock
 from typing import Any, NamedTuple
@@ -72,6 +73,8 @@ class ModelPool:
         self.name, self.folders, self.budget = name, folders, budget
         self.lock = RLock()
         self.residents: dict[Handle[Any], Resident] = {}
+        self.widest: dict[str, int] = {}
+        """How many calls of a node type fit into memory at once, where that was found out the hard way."""
 
     @cached_property
     def device(self) -> Device:
@@ -97,18 +100,22 @@ class ModelPool:
 
     def load(self, handle: Handle[Any]) -> Resident:
         """Read the weights; where they do not fit, everything else makes room first."""
-        import torch
-
         try:
             model = handle.load(self.folders, self.device.name)
-        except torch.OutOfMemoryError:
-            self.clear()
-            try:
-                model = handle.load(self.folders, self.device.name)
-            except torch.OutOfMemoryError as error:
+        except Exception as error:
+            if not short_of_memory(error):
+                raise
+        else:
+            return Resident(model, size_of(model))
+        self.clear()
+        try:
+            model = handle.load(self.folders, self.device.name)
+        except Exception as error:
+            if short_of_memory(error):
                 raise OutOfMemory(
                     f"{handle} does not fit into the memory of {self.device.name}; use a smaller model"
                 ) from error
+            raise
         return Resident(model, size_of(model))
 
     def evict(self) -> None:
@@ -128,6 +135,14 @@ class ModelPool:
             import torch
 
             torch.cuda.empty_cache()
+
+
+def short_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is too little memory, on a GPU or in the machine."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def size_of(model: Any) -> int:

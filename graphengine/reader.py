@@ -27,7 +27,9 @@ LARGEST = 32 << 20
 """Bytes that a workflow file may have."""
 ID = re.compile(r"[a-z][a-z0-9_]*").fullmatch
 FIELDS = {"format", "name", "description", "inputs", "outputs", "nodes", "graphs", "layout", "requires"}
-NODE_FIELDS = {"type", "inputs", "title", "note", "state"}
+NODE_FIELDS = {"type", "inputs", "title", "note", "state", "version"}
+GRAPH_FIELDS = {"name", "description", "inputs", "outputs", "nodes", "layout"}
+STATES = ("muted", "bypassed")
 BODY_FIELDS = {"inputs", "outputs", "nodes"}
 SPACED = re.compile(r'"\s+:').search
 """Finds a key whose colon does not follow at once."""
@@ -104,10 +106,15 @@ def parsed(text: str) -> tuple[Any, tuple[Problem, ...]]:
 
 
 class Reader:
-    """Builds the frozen values of one file with a stack of graphs still to be read; collects problems."""
+    """Builds the frozen values of one file with a stack of graphs still to be read; collects problems.
 
-    def __init__(self, data: dict[str, Any], problems: list[Problem]) -> None:
-        self.data, self.problems = data, problems
+    `name` is that of a sub-workflow of the file, which is read in the same way.
+    """
+
+    def __init__(self, data: dict[str, Any], problems: list[Problem], name: str = "") -> None:
+        self.data, self.problems, self.name = data, problems, name
+        self.special = False
+        """Whether there are sub-workflows, or nodes that are muted or bypassed."""
         self.root = Graph()
         self.nodes: dict[str, Node] = {}
         self.inputs: dict[str, tuple[str, str]] = {}
@@ -116,8 +123,10 @@ class Reader:
 
     def read(self) -> None:
         """Read everything."""
-        for name in sorted(self.data.keys() - FIELDS):
-            self.tell("", name, f"is no field of a workflow; it has {', '.join(sorted(FIELDS))}")
+        fields = GRAPH_FIELDS if self.name else FIELDS
+        for name in sorted(self.data.keys() - fields):
+            what = "sub-workflow" if self.name else "workflow"
+            self.tell("", name, f"is no field of a {what}; it has {', '.join(sorted(fields))}")
         while self.waiting:
             self.graph(*self.waiting.pop())
         for name, target in self.object(self.data, "inputs", "").items():
@@ -129,6 +138,8 @@ class Reader:
 
     def tell(self, node: str, input: str, text: str) -> None:
         """Note a problem."""
+        if self.name:
+            node = f"graph:{self.name}/{node}" if node else f"graph:{self.name}"
         self.problems.append(Problem(node, input, text))
 
     def object(self, data: dict[str, Any], name: str, node: str) -> dict[str, Any]:
@@ -155,8 +166,15 @@ class Reader:
             if not spec.keys() <= NODE_FIELDS:
                 for name in sorted(spec.keys() - NODE_FIELDS):
                     self.tell(id, name, f"is no field of a node; it has {', '.join(sorted(NODE_FIELDS))}")
-            if "state" in spec:
-                self.tell(id, "state", f"{short(spec['state'])} is not understood by this version; remove it")
+            state, version = spec.get("state", ""), spec.get("version", 0)
+            if "state" in spec and state not in STATES:
+                self.tell(
+                    id, "state", f"{short(state)} is no state; write {' or '.join(STATES)}, or remove it"
+                )
+                state = ""
+            if "version" in spec and (type(version) is not int or version < 1):
+                self.tell(id, "version", f"{short(version)} is no version; write a whole number from 1 on")
+                version = 0
             kind = spec.get("type")
             if type(kind) is not str or not kind:
                 self.tell(id, "type", f'{short(kind)} is no node type; write a text such as "image.save"')
@@ -173,7 +191,9 @@ class Reader:
                     self.tell(id, name, f"lists and objects nest deeper than {NESTED} here; make it flatter")
                     value = None
                 inputs[name] = value
-            nodes[id] = Node(id, kind, inputs, graph)
+            if state or kind.startswith("graph:"):
+                self.special = True
+            nodes[id] = Node(id, kind, inputs, graph, state, version)
             own.append(id)
         for name, text in self.object(body, "outputs", graph.owner).items():
             link = self.link(text, graph.owner or "outputs", name)
@@ -287,11 +307,9 @@ def keys(value: Any, limit: int) -> int | None:
     for _ in range(limit):
         inner = []
         for outer in level:
-            items = outer
             if isinstance(outer, dict):
                 count += len(outer)
-                items = outer.values()
-            for item in items:
+            for item in outer.values() if isinstance(outer, dict) else outer:
                 if type(item) in kinds:
                     inner.append(item)
         if not inner:

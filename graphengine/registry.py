@@ -38,7 +38,7 @@ from graphengine.source import CodeVersions
 from graphengine.types import WireType
 
 GROUP = "graphengine.packs"
-LAYOUT = 1
+LAYOUT = 2
 """Counts up when what a stored manifest holds changes."""
 KEPT = 8
 """How many manifests stay: one for each environment or checkout that shares a cache, some for older code."""

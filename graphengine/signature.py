@@ -59,7 +59,15 @@ def read(function: Callable[..., Any], pack: str, code: str) -> NodeType:
     fingerprint = options.pop("fingerprint", None)
     version = options.pop("version", None)
     doc = inspect.cleandoc(function.__doc__ or "")
-    options.pop("migrations", None)
+    steps = tuple(options.pop("migrations", ()))
+    frugal = options.pop("frugal", None)
+    if frugal and awaits:
+        raise PackError(f"{where}: has a frugal companion, which only plain nodes can; write `def`")
+    if steps and version is not None and version <= len(steps):
+        raise PackError(
+            f"{where}: version={version} with {len(steps)} migrations; the first version is 1, and each "
+            f"migration leads to the next, so write at least version={len(steps) + 1}"
+        )
     title, category = options.pop("title", None), options.pop("category", None)
     aliases = tuple(options.pop("aliases", ()))
     if unknown := options.keys() - {"cache", "device", "exact", "deprecated", "experimental"}:
@@ -82,6 +90,10 @@ def read(function: Callable[..., Any], pack: str, code: str) -> NodeType:
         batched=batched,
         fingerprint=fingerprint,
         aliases=aliases,
+        version=version if version is not None else len(steps) + 1,
+        migrations=len(steps),
+        frugal=frugal,
+        steps=steps,
         **options,
     )
 

@@ -171,7 +171,7 @@ def test_a_whole_pair_of_surrogates_is_a_character() -> None:
         ),
         (
             whole(nodes={"a": {"type": "t.add", "color": 1}}),
-            "a.color: is no field of a node; it has inputs, note, state, title, type",
+            "a.color: is no field of a node; it has inputs, note, state, title, type, version",
         ),
         (
             whole(nodes={"a": {"type": "t.add", "inputs": {"x": {"link": 5}}}}),
@@ -223,9 +223,14 @@ def test_an_unknown_field_is_told_with_those_that_there_are() -> None:
     assert told.startswith("colour: is no field of a workflow; it has description, format, graphs, inputs, ")
 
 
-def test_a_state_is_not_passed_over_in_silence() -> None:
-    (told,) = problems(whole(nodes={"a": call("add") | {"state": "muted"}}))
-    assert told == "a.state: 'muted' is not understood by this version; remove it"
+def test_a_state_is_muted_or_bypassed() -> None:
+    (told,) = problems(whole(nodes={"a": call("add") | {"state": "mute"}}))
+    assert told == "a.state: 'mute' is no state; write muted or bypassed, or remove it"
+
+
+def test_a_version_is_a_number_from_1_on() -> None:
+    (told,) = problems(whole(nodes={"a": call("add") | {"version": 0}}))
+    assert told == "a.version: 0 is no version; write a whole number from 1 on"
 
 
 def test_an_id_is_used_once_in_a_file_bodies_too() -> None:

@@ -14,6 +14,7 @@ import typer
 from graphengine.events import (
     BodyFinished,
     Event,
+    ModelLoaded,
     NodeCached,
     NodeFailed,
     NodeFinished,
@@ -151,6 +152,8 @@ def line(event: Event) -> str:
                 if node == because
                 else f"{node}: not run, because {because} failed"
             )
+        case ModelLoaded(node, model, seconds):
+            return f"{node}: loaded {model} in {duration(seconds)}"
         case BodyFinished(node, call, cached):
             return f"{node}: call {call} of its body {'cached' if cached else 'done'}"
         case RunEnded(state, seconds):

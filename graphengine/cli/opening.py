@@ -66,6 +66,9 @@ def named_inputs(
 
 def wanted(workflow: Workflow, types: Mapping[str, NodeType], name: str) -> Any:
     """The type of a named input; `any` where it is not known, and `check` has to say why."""
+    from graphengine.expansion import expansion
+
+    workflow = expansion(workflow, types).workflow
     id, input = workflow.inputs.get(name, ("", ""))
     kind = types.get(workflow.nodes[id].type) if id in workflow.nodes else None
     port = kind.inputs.get(input) if kind else None

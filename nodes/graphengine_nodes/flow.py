@@ -26,9 +26,11 @@ Times = Annotated[int, Field(ge=0, le=MOST)]
 async def fold(start: T, over: list[S], body: Body[[T, S], T], ctx: Context = NO_CONTEXT) -> T:
     """Go through a list and carry a value along: each step gets what the one before gave.
 
-    The body gets the value so far and the next item; with an empty list the start comes out.
+    The body gets the value so far and the next item; with an empty list the start comes out. Where the first
+    rounds were run before, with the same values, it goes on after the last of them.
     """
-    for done, item in enumerate(over, 1):
+    first, start = ctx.resume(body, start, over)
+    for done, item in enumerate(over[first:], first + 1):
         start = await body(start, item)
         ctx.progress(done, len(over))
     return start

@@ -28,6 +28,7 @@ EXAMPLES = [
     (events.NodeFailed("a", "a", "ValueError: no"), "a: failed: ValueError: no"),
     (events.NodeFailed("b", "a", "ValueError: no"), "b: not run, because a failed"),
     (events.BodyFinished("a", 3, True), "a: call 3 of its body cached"),
+    (events.ModelLoaded("a", "Denoiser", 0.25), "a: loaded Denoiser in 250 ms"),
     (events.RunEnded("done", 75.0), "done in 1 min 15 s"),
 ]
 
