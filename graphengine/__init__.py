@@ -39,7 +39,9 @@ from graphengine.types import Image, Mask, WireType
 
 if TYPE_CHECKING:
     from graphengine.config import Settings
+    from graphengine.notebook import Result
     from graphengine.session import Outcome, Session, load
+    from graphengine.sweep import Sweep
     from graphengine.workflow import Workflow
 
 __version__ = "0.1.0"
@@ -59,9 +61,11 @@ __all__ = [
     "NodeFailed",
     "Outcome",
     "Problem",
+    "Result",
     "Seed",
     "Session",
     "Settings",
+    "Sweep",
     "Ui",
     "WireType",
     "Workflow",
@@ -72,8 +76,10 @@ __all__ = [
 
 LATER = {
     "Outcome": "graphengine.session",
+    "Result": "graphengine.notebook",
     "Session": "graphengine.session",
     "Settings": "graphengine.config",
+    "Sweep": "graphengine.sweep",
     "Workflow": "graphengine.workflow",
     "load": "graphengine.session",
 }

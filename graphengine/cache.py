@@ -1,179 +1,101 @@
-"""Cache: what nodes gave, by key. A memory tier and a disk tier, both bounded in bytes.
+"""Cache: what nodes gave, by key. A memory tier above a disk tier, both bounded in bytes.
 
-What to keep is decided by the cost to compute it again per byte, not by age alone. The disk tier is shared by
-processes: an entry is written whole or not at all, and a damaged one is a miss and is removed.
+What to keep is decided by the cost to compute it again per byte, not by age alone. In memory that is
+GreedyDual-Size (Cao and Irani 1997, Cost-Aware WWW Proxy Caching Algorithms): a value ranks H = L + seconds /
+bytes, the lowest goes first, and L rises to the rank of what went. A use ranks a value anew, with the L of
+that time; so what was dear once and is not used any more goes too, in its turn.
+
+A hit costs little more than looking into a dict: it only notes L. A value is ranked when room has to be made,
+and again when it comes to be the lowest and was used since; until then its rank is too low, never too high.
 """
 
 from __future__ import annotations
 
-import heapq
-import os
+from heapq import heappop, heappush, heapreplace
 from itertools import islice
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from graphengine.codec import Codec, NotStorable
-from graphengine.folders import write_atomically
-from graphengine.keys import Key, digest
+from graphengine.disk import BANDWIDTH, MISSING, READING, DiskCache
+from graphengine.keys import Key
 from graphengine.types import weight
 
-MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING", "__bool__": lambda self: False})()
-ENTRY = 250
-"""Bytes that a key, its place in the dict and the tuple weigh."""
-READING = 0.5e-3
-"""Seconds that reading an entry from disk costs, about, before its bytes."""
+__all__ = ["ENTRY", "MISSING", "Cache", "DiskCache"]
+
+ENTRY = 460
+"""Bytes that a key, its place in the dict and in the order, what is noted of it, and a number weigh."""
+WORD = 1 << 63
+"""Integers below are numbers of that weight."""
 QUICK = frozenset([int, float, bool, str, type(None)])
-"""Types of values that are not worth a file unless they took longer than that."""
-BANDWIDTH = 400e6
-"""Bytes a second that an entry is read and checked with."""
-
-
-class DiskCache:
-    """Entries as files, named by key. `limit` in bytes; what was not used for the longest time goes first."""
-
-    MARK = b"GraphEngine 1\n"
-
-    def __init__(self, folder: Path, limit: int, codec: Codec) -> None:
-        self.folder, self.limit, self.codec = folder, limit, codec
-        self.used, self.unseen = 0, limit
-        self.lock = Lock()
-
-    def path(self, key: Key) -> Path:
-        """Where the entry of a key is, or would be."""
-        name = key.hex()
-        return self.folder / name[:2] / name[2:]
-
-    def get(self, key: Key) -> Any:
-        """The value, or MISSING. A damaged entry is removed."""
-        path = self.path(key)
-        try:
-            data = path.read_bytes()
-        except OSError:
-            return MISSING
-        head = len(self.MARK)
-        body = memoryview(data)[head + 32 :]
-        try:
-            if data[:head] != self.MARK or digest(bytes(body)) != data[head : head + 32]:
-                raise ValueError("damaged")
-            value = self.codec.decode(bytes(body))
-        except ValueError:
-            remove(path)
-            return MISSING
-        try:
-            os.utime(path)  # youngest again
-        except OSError:
-            pass
-        return value
-
-    def put(self, key: Key, value: Any, seconds: float) -> None:
-        """Keep a value that took `seconds`, unless computing it again would be as quick as reading it."""
-        if self.limit <= 0 or seconds < weight(value) / BANDWIDTH:
-            return
-        path = self.path(key)
-        try:
-            data = self.codec.encode(value)
-        except NotStorable:
-            return
-        if len(data) > self.limit or path.exists():
-            return
-        try:
-            write_atomically(path, self.MARK + digest(data) + data)
-        except OSError:  # a full or read-only disk costs the entry, not the run
-            return
-        self.grow(len(data) + len(self.MARK) + 32)
-
-    def grow(self, size: int) -> None:
-        """Count what was written; make room once the limit is passed.
-
-        Other processes write here too, so what is there is measured again after each tenth of the limit.
-        """
-        with self.lock:
-            self.used += size
-            self.unseen += size
-            if self.unseen > self.limit // 10:
-                self.used, self.unseen = sum(e[1] for e in self.entries()), 0
-            if self.used > self.limit:
-                self.used = self.shrink()
-
-    def entries(self) -> list[tuple[float, int, Path]]:
-        """Age, size and path of every entry."""
-        found = []
-        for path in self.folder.glob("??/*"):
-            try:
-                stat = path.stat()
-            except OSError:  # another process has just removed it
-                continue
-            found.append((stat.st_mtime, stat.st_size, path))
-        return found
-
-    def shrink(self) -> int:
-        """Remove the entries that were not used for the longest time, to nine tenths of the limit."""
-        entries = self.entries()
-        used = sum(e[1] for e in entries)
-        heapq.heapify(entries)
-        while used > self.limit * 0.9 and entries:
-            _, size, path = heapq.heappop(entries)
-            if remove(path):
-                used -= size
-        return used
-
-
-def remove(path: Path) -> bool:
-    """Remove a file, if that is possible."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return False
-    return True
+"""Types of values that are not worth a file unless they took longer than reading one."""
 
 
 class Cache:
-    """Values by key: a memory tier of `limit` bytes, above a disk tier if one is given."""
+    """Values by key: a memory tier of `limit` bytes, above a disk tier if there is one. For all threads."""
 
     def __init__(self, limit: int = 1 << 30, disk: DiskCache | None = None) -> None:
         self.limit, self.disk, self.used = limit, disk, 0
+        # By key: the value, its bytes and its seconds.
         self._kept: dict[Key, tuple[Any, int, float]] = {}
+        # By key: L at the last use, if there was one since it was ranked.
+        self._uses: dict[Key, float] = {}
+        # A heap of the ranks of everything kept, but for what was put since room was made last.
+        self._order: list[tuple[float, int, Key]] = []
+        self._level, self._ranked = 0.0, 0
         self._lock = Lock()
 
     def get(self, key: Key, deep: bool = True) -> Any:
         """The value, or MISSING; `deep` looks on disk too."""
-        with self._lock:
-            entry = self._kept.pop(key, None)
-            if entry is not None:
-                self._kept[key] = entry  # youngest again
-                return entry[0]
+        entry = self._kept.get(key)
+        if entry is not None:
+            self._uses[key] = self._level  # one store, so that no lock is needed
+            return entry[0]
         if deep and self.disk is not None:
             value = self.disk.get(key)
             if value is not MISSING:
-                self.remember(key, value, READING)
+                self.put(key, value, READING + weight(value) / BANDWIDTH, False)
             return value
         return MISSING
 
     def holds(self, key: Key, deep: bool = True) -> bool:
         """Whether a value is there, without reading it."""
-        return key in self._kept or (deep and self.disk is not None and self.disk.path(key).exists())
+        return key in self._kept or (deep and self.disk is not None and self.disk.holds(key))
 
     def put(self, key: Key, value: Any, seconds: float, deep: bool = True) -> None:
         """Keep a finished value that took `seconds`; the first one under a key stays."""
-        self.remember(key, value, seconds)
-        if deep and self.disk is not None and (seconds > READING or type(value) not in QUICK):
+        kind = type(value)
+        if kind is float or (kind is int and -WORD < value < WORD):
+            size = ENTRY
+        else:
+            size = ENTRY + weight(value)
+        if size <= self.limit:
+            with self._lock:
+                if key not in self._kept:
+                    if self.used + size > self.limit:
+                        self._make_room(size)
+                    self._kept[key] = (value, size, seconds)
+                    self.used += size
+        if deep and self.disk is not None and (seconds > READING or kind not in QUICK):
             self.disk.put(key, value, seconds)
 
-    def remember(self, key: Key, value: Any, seconds: float) -> None:
-        """Keep a value in memory."""
-        if key in self._kept:
-            return
-        kind = type(value)
-        size = ENTRY if kind is int or kind is float else ENTRY + weight(value)
-        if size > self.limit:
-            return
-        with self._lock:
-            if key in self._kept:
-                return
-            self._kept[key] = (value, size, seconds)
-            self.used += size
-            while self.used > self.limit:
-                oldest = islice(self._kept.items(), 8)
-                victim = min(oldest, key=lambda e: (e[0] == key, e[1][2] / e[1][1]))[0]
-                self.used -= self._kept.pop(victim)[1]
+    def _make_room(self, size: int) -> None:
+        """Let the lowest ranks go until there is room for that many bytes; `put` holds the lock."""
+        kept, order, uses = self._kept, self._order, self._uses
+        fresh = islice(reversed(kept), len(kept) - len(order))  # put since L rose last
+        for key in reversed([*fresh]):
+            heappush(order, self._rank(key, self._level))
+        while self.used + size > self.limit:
+            rank, _, key = order[0]
+            used = uses.pop(key, None)
+            if used is not None:
+                heapreplace(order, self._rank(key, used))
+            else:
+                heappop(order)
+                self.used -= kept.pop(key)[1]
+                self._level = max(self._level, rank)
+
+    def _rank(self, key: Key, level: float) -> tuple[float, int, Key]:
+        """H, a number that tells of equals the one that came first, and the key."""
+        _, size, seconds = self._kept[key]
+        self._ranked += 1
+        return level + seconds / size, self._ranked, key

@@ -92,15 +92,19 @@ class Folders:
         finally:
             temporary.unlink(missing_ok=True)
 
+    def stamp(self, path: Path) -> str:
+        """What stands for a file, or a folder with all its files: their names, sizes and times of change."""
+        stats = [(str(f.resolve()), (s := f.stat()).st_size, s.st_mtime_ns) for f in within(path)]
+        what = [str(path.resolve()), *stats]  # a folder of one file is not that file
+        return blake3(json.dumps(what).encode()).hexdigest(length=16)
+
     def content_hash(self, path: Path) -> str:
         """The blake3 hash of a file, or of every file in a folder with its name; 32 hex digits.
 
         Remembered by path, size and time of change, so that gigabytes are read once.
         """
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        stats = [(str(f.resolve()), (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
-        what = [str(path.resolve()), *stats]  # a folder of one file is not that file
-        stamp = blake3(json.dumps(what).encode()).hexdigest(length=16)
+        files = within(path)
+        stamp = self.stamp(path)
         memo = self.cache / "hashes" / stamp if self.cache else None
         if memo and memo.is_file():
             return memo.read_text()
@@ -119,6 +123,11 @@ class Folders:
             except OSError:  # a full or read-only disk costs the memory of it, not the run
                 pass
         return found
+
+
+def within(path: Path) -> list[Path]:
+    """A file itself, or every file in a folder."""
+    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
 
 
 def inside(root: Path, name: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""Frame: one run of a section, and what a running node is handed of it: lazies, and values with their keys."""
+"""Frame: one run of a section, and what a running node is handed of it: lazies, values with their keys."""
 
 from __future__ import annotations
 

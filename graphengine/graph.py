@@ -23,19 +23,23 @@ class Node(NamedTuple):
     """One step as the user wrote it.
 
     Each input is a literal, a `Link`, a `Graph` (a body), or a tuple (a list in which there are links).
+    `state` is empty, `muted` or `bypassed`; `version` says for which version of its type it was written, if
+    it says so.
     """
 
     id: str
     type: str
     inputs: dict[str, Any]
     scope: Graph
+    state: str = ""
+    version: int = 0
 
 
 @dataclass(eq=False)
 class Graph:
     """The root or a body. Frozen by convention once its `Workflow` exists; compared by identity.
 
-    `owner` and `port` say whose body it is, and at which input; `ids` name its nodes, which the workflow holds.
+    `owner` and `port` say whose body it is, and at which input; the workflow holds the nodes named by `ids`.
     """
 
     inputs: tuple[str, ...] = ()

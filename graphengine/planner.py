@@ -38,7 +38,7 @@ def plan(
     """
     with no_collection():
         workflow = expansion(workflow, types).workflow
-        planner = Planner(workflow, types, folders or Folders(), widest)
+        planner = planned(workflow, types, folders or Folders(), widest)
         root = planner.root
         outputs: dict[str, int] = {}
         if targets:
@@ -55,6 +55,20 @@ def plan(
         cached = [s.node for s in root.steps if s.node not in running and held(s, cache)] if found else []
         outputs = {name: slot for name, slot in outputs.items() if not name.endswith(".")}
         return Plan(root, slots, order, tuple(cached), outputs)
+
+
+def planned(
+    workflow: Workflow, types: Mapping[str, NodeType], folders: Folders, widest: Mapping[str, int]
+) -> Planner:
+    """The sections of a workflow: those of last time, unless something outside of it stands in its keys."""
+    known = (types, folders, dict(widest))
+    for memory, planner in workflow.plans:
+        if memory[0] is types and memory == known:
+            return planner  # type: ignore[no-any-return]
+    planner = Planner(workflow, types, folders, widest)
+    if not any(kind.prints or (kind.cache == "none" and kind.outputs) for kind in planner.kinds):
+        workflow.plans[:] = [(known, planner)]
+    return planner
 
 
 class Planner:
@@ -83,7 +97,8 @@ class Planner:
             self.step(node)
         for graph, section in self.sections.items():
             self.close(graph, section)
-        if any(t.fuses for t in {s.type for s in self.steps}):
+        self.kinds = {s.type for s in self.steps} - {GATHER}
+        if any(kind.fuses for kind in self.kinds):
             for section in self.sections.values():
                 group(section, widest)
         self.key()

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphengine import events, resources
 from graphengine.authoring import Folders
@@ -23,12 +24,20 @@ from graphengine.codec import Codec
 from graphengine.config import Settings
 from graphengine.errors import NodeFailed, Problem, WorkflowError
 from graphengine.executor import Emit, Executor
+from graphengine.expansion import expansion
+from graphengine.explanation import Notes, Reason, explain
+from graphengine.inspector import Inspector
 from graphengine.nodetype import NodeType
+from graphengine.notebook import Result, drawing, in_short, output_types, report
 from graphengine.plan import Plan
 from graphengine.planner import plan
 from graphengine.pool import ModelPool
 from graphengine.registry import Manifest, Registry, installed
+from graphengine.upgrade import upgraded
 from graphengine.workflow import Workflow
+
+if TYPE_CHECKING:
+    from graphengine.sweep import Sweep
 
 
 class Outcome(NamedTuple):
@@ -39,7 +48,7 @@ class Outcome(NamedTuple):
     """
 
     state: str
-    outputs: dict[str, Any]
+    outputs: Result
     workflow: Workflow
     files: tuple[Path, ...]
     failures: dict[str, BaseException]
@@ -48,6 +57,12 @@ class Outcome(NamedTuple):
         """Raise NodeFailed if a node failed."""
         for node, cause in self.failures.items():
             raise NodeFailed(node, cause) from cause
+
+    def __repr__(self) -> str:
+        return f"<Outcome {self.state}: {', '.join(self.outputs) or 'no outputs'}>"
+
+    def _repr_html_(self) -> str:
+        return report(self.state, self.outputs, self.files, self.failures)
 
 
 class Session:
@@ -60,6 +75,8 @@ class Session:
         self.settings = settings or Settings.read()
         self.executor: Executor | None = None
         self.bound: dict[str, NodeType] = {}
+        self.cancels = 0
+        """How often `cancel` was called."""
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -97,7 +114,12 @@ class Session:
         path = Path(source)
         if not path.exists() and isinstance(source, str) and "/" not in source and "." not in source:
             path = resources.workflow(source) or path
-        return Workflow.load(path)
+        return self.upgraded(Workflow.load(path))
+
+    def upgraded(self, workflow: Workflow) -> Workflow:
+        """A workflow of an older time with today's node types."""
+        types = self.manifest.types
+        return upgraded(workflow, types, lambda id: Registry.only(self.manifest, [id])[id].steps)
 
     def check(self, workflow: Workflow) -> list[Problem]:
         """Everything that is wrong with a workflow."""
@@ -105,6 +127,7 @@ class Session:
 
     def submit(self, workflow: Workflow, inputs: Mapping[str, Any] | None = None) -> Workflow:
         """The workflow as it will run: named inputs set, seeds drawn. WorkflowError tells every problem."""
+        workflow = self.upgraded(workflow)
         if inputs:
             workflow = workflow.with_inputs(inputs)
         problems = self.check(workflow)
@@ -115,22 +138,45 @@ class Session:
     def seeds(self, workflow: Workflow) -> dict[tuple[str, str], int]:
         """A new seed for each one that is left open; 32 bits are plenty, and can be read out."""
         types = self.manifest.types
+        found = expansion(workflow, types)
         return {
-            (node.id, name): secrets.randbits(32)
-            for node in workflow.nodes.values()
+            found.place(node.id, name): secrets.randbits(32)
+            for node in found.workflow.nodes.values()
             for name, port in types[node.type].inputs.items()
             if port.seed and node.inputs.get(name, port.default) is None
         }
 
     def plan(self, workflow: Workflow, targets: Sequence[str] = ()) -> Plan:
         """What a submitted workflow would run, and what is cached."""
-        outside = [id for id in targets if id not in workflow.root.nodes]
+        workflow = expansion(workflow, self.manifest.types).workflow
+        outside = [id for id in targets if id not in workflow.root.ids]
         if outside:
             text = "is no node of the workflow that stands outside of bodies; choose another target"
             raise WorkflowError([Problem(id, "", text) for id in outside])
         missing = {node.type for node in workflow.nodes.values()} - self.bound.keys()
         self.bound |= Registry.only(self.manifest, sorted(missing))
-        return plan(workflow, self.bound, self.cache, targets, self.folders)
+        return plan(workflow, self.bound, self.cache, targets, self.folders, self.pool.widest)
+
+    def explain(self, workflow: Workflow, inputs: Mapping[str, Any] | None = None) -> list[Reason]:
+        """Of each node, whether it is cached, or which input has changed since the last run."""
+        workflow = workflow.with_inputs(inputs or {})
+        drawn = self.seeds(workflow) if not self.check(workflow) else {}
+        submitted = self.submit(workflow)
+        whole = expansion(submitted, self.manifest.types)
+        reasons = explain(whole.workflow, self.plan(submitted), self.notes.read(submitted))
+        anew = {
+            id
+            for id, node in whole.workflow.nodes.items()
+            for n in node.inputs
+            if whole.place(id, n) in drawn
+        }
+        told = "its seed is left open, and drawn anew for each run"
+        return [r._replace(why=told) if r.node in anew and r.state == "runs" else r for r in reasons]
+
+    @cached_property
+    def notes(self) -> Notes:
+        """What was noted of earlier runs."""
+        return Notes(self.settings.cache / "runs")
 
     def run(
         self,
@@ -139,13 +185,38 @@ class Session:
         *,
         targets: Sequence[str] = (),
         emit: Emit | None = None,
+        limit: float | None = None,
+        debug: bool = False,
     ) -> Outcome:
-        """Run a workflow to its end; each event goes to `emit`. WorkflowError if `check` refuses it."""
+        """Run a workflow to its end; each event goes to `emit`. WorkflowError if `check` refuses it.
+
+        `limit` is the number of seconds that each node may take. `debug` runs every node, twice, and fails
+        those that change their inputs or give two results for one key, or another one than before.
+        """
         workflow = self.submit(workflow, inputs)
+        known = self.cache
+        if debug:
+            with self.forgetting():
+                inspector = Inspector(known.disk.codec if known.disk else Codec(), known)
+                return self.carry_out(workflow, targets, emit, limit, inspector)
+        return self.carry_out(workflow, targets, emit, limit)
+
+    def carry_out(
+        self,
+        workflow: Workflow,
+        targets: Sequence[str],
+        emit: Emit | None,
+        limit: float | None = None,
+        inspector: Inspector | None = None,
+    ) -> Outcome:
+        """Plan and run what is submitted."""
         if self.settings.device not in ("auto", "cpu"):
             self.pool.device  # noqa: B018 - a device that is not there is told before anything runs
         planned = self.plan(workflow, targets)
-        executor = self.executor = Executor(self.cache, self.pool, self.folders, workflow.data)
+        executor = self.executor = Executor(
+            self.cache, self.pool, self.folders, workflow.data,
+            every=self.settings.loop_states, limit=limit, inspector=inspector,
+        )  # fmt: skip
         files: list[Path] = []
         state = "done"
 
@@ -162,13 +233,38 @@ class Session:
             outputs = executor.run(planned, told)
         finally:
             self.executor = None
-        return Outcome(state, outputs, workflow, tuple(files), executor.failures)
+        if state == "done" and self.settings.disk_cache:
+            self.notes.write(expansion(workflow, self.manifest.types).workflow, planned)
+        result = Result(outputs, lambda: output_types(workflow, self.manifest.types, outputs))
+        return Outcome(state, result, workflow, tuple(files), executor.failures)
 
     def cancel(self) -> None:
-        """Stop the run that is under way, if there is one; from any thread, or a signal handler."""
+        """Stop what is under way, a run or a sweep; from any thread, or a signal handler."""
+        self.cancels += 1
         executor = self.executor
         if executor is not None:
             executor.cancel()
+
+    @contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Find nothing in the cache meanwhile, and keep nothing."""
+        before = self.cache
+        self.cache = Cache(0)
+        try:
+            yield
+        finally:
+            self.cache = before
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Where the cache in memory is off, have one meanwhile: runs that share something compute it once."""
+        before = self.cache
+        if not before.limit:
+            self.cache = Cache(disk=before.disk)
+        try:
+            yield
+        finally:
+            self.cache = before
 
 
 class Runnable(NamedTuple):
@@ -177,7 +273,7 @@ class Runnable(NamedTuple):
     workflow: Workflow
     session: Session
 
-    def run(self, **inputs: Any) -> dict[str, Any]:
+    def run(self, **inputs: Any) -> Result:
         """The workflow's outputs by name, for these values at its named inputs.
 
         Raises WorkflowError with every problem if the workflow cannot start, and NodeFailed if a node fails.
@@ -185,6 +281,23 @@ class Runnable(NamedTuple):
         outcome = self.session.run(self.workflow, inputs)
         outcome.raise_for_failure()
         return outcome.outputs
+
+    def sweep(self, *, fixed: Mapping[str, Any] | None = None, **axes: Iterable[Any]) -> Sweep:
+        """Run every combination of the values given for some named inputs; the last one varies fastest.
+
+        `fixed` are values for other inputs. Open seeds are drawn once for all, and what the runs share is
+        computed once. Raises WorkflowError with every problem of each combination before anything runs; a
+        combination that fails says so in its run, and the others go on.
+        """
+        from graphengine.sweep import sweep
+
+        return sweep(self.session, self.workflow, axes, fixed)
+
+    def __repr__(self) -> str:
+        return f"<Runnable {in_short(self.workflow)}>"
+
+    def _repr_svg_(self) -> str | None:
+        return drawing(self.workflow, self.session.manifest)
 
 
 def load(source: str | Path, session: Session | None = None) -> Runnable:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ def show(ref: TypeRef) -> str:
     return str(ref).removeprefix("~")
 
 
+@cache
+def named_fields(kind: Any) -> tuple[str, ...]:
+    """The fields of a dataclass that does not say itself how large it is."""
+    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) and not hasattr(kind, "nbytes") else ()
+
+
 def weight(value: Any) -> int:
     """Bytes that keeping this value costs, about; tensors by their storage, containers by their items.
 
@@ -72,6 +79,14 @@ def weight(value: Any) -> int:
         if id(value) in seen:
             continue
         seen.add(id(value))
+        kind = type(value)
+        if kind in PLAIN or value is None:
+            total += sys.getsizeof(value)
+            continue
+        if names := named_fields(kind):  # type: ignore[arg-type]  # every class is hashable
+            total += 64
+            stack += [getattr(value, name) for name in names]
+            continue
         if hasattr(value, "untyped_storage"):
             try:
                 value = value.untyped_storage()
@@ -96,9 +111,6 @@ def weight(value: Any) -> int:
             total += sys.getsizeof(value)
             stack += value
             stack += value.values()
-        elif is_dataclass(value) and not isinstance(value, type):
-            total += 64
-            stack += [getattr(value, f.name) for f in fields(value)]
         else:
             total += sys.getsizeof(value)
     return total

@@ -9,8 +9,8 @@ import graphengine
 
 NAMES = [
     "NO_CONTEXT", "Body", "Cancelled", "Choices", "Context", "Folders", "GraphEngineError", "Handle", "Image",
-    "Lazy", "Mask", "NodeFailed", "Outcome", "Problem", "Seed", "Session", "Settings", "Ui", "WireType",
-    "Workflow", "WorkflowError", "load", "node",
+    "Lazy", "Mask", "NodeFailed", "Outcome", "Problem", "Result", "Seed", "Session", "Settings", "Sweep",
+    "Ui", "WireType", "Workflow", "WorkflowError", "load", "node",
 ]  # fmt: skip
 
 

@@ -14,9 +14,14 @@ from typing import Annotated, Any
 import typer
 
 from graphengine import __version__
+from graphengine.cli.cache import cache
+from graphengine.cli.diff import diff
+from graphengine.cli.explain import explain
+from graphengine.cli.format import format
 from graphengine.cli.graph import graph
 from graphengine.cli.nodes import nodes
 from graphengine.cli.run import run
+from graphengine.cli.schema import schema
 from graphengine.cli.status import Status
 from graphengine.cli.validate import validate
 from graphengine.errors import GraphEngineError, WorkflowError
@@ -29,8 +34,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, validate, nodes, graph):
+for command in (run, validate, explain, format, diff, nodes, graph, schema):
     app.command()(command)
+app.add_typer(cache)
 
 # typer brings click along under a private name, and this is the public way to the class.
 UsageError: type[Any] = typer.BadParameter.__bases__[0]
@@ -51,8 +57,8 @@ def top(
 ) -> None:
     """Typed node graphs for diffusion models.
 
-    Exit status: 0 done, 1 a node failed, 2 the workflow is not valid, 3 the command was not understood, 130
-    stopped with Ctrl-C.
+    Exit status: 0 done, 1 a node failed (of diff: the workflows differ), 2 the workflow is not valid, 3 the
+    command was not understood, 130 stopped with Ctrl-C.
     """
 
 

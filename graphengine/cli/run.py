@@ -28,6 +28,14 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Give a named input a value; may be repeated."),
     ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUES",
+            help="Run for each value of a named input: cfg=1:7:3 (from 1 to 7 in steps of 3), "
+            "solver=euler,ddim, or a JSON list; repeated, for every combination, the last varying fastest.",
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="The same as --set seed=N.")] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder that results are saved into.")
@@ -51,8 +59,11 @@ def run(
     sizes = {"memory_cache": 0, "disk_cache": 0} if no_cache else {}
     session = Session(settings(outputs=out, device=device, **sizes))
     try:
-        workflow = session.load(located(file))
-        workflow = workflow.with_inputs(named_inputs(workflow, session.manifest.types, values or (), seed))
+        workflow = session.load(path := located(file))
+        given = named_inputs(workflow, session.manifest.types, values or (), seed)
+        if sweep:
+            raise typer.Exit(swept(session, workflow, given, sweep, path.stem, dry_run, as_json))
+        workflow = workflow.with_inputs(given)
         if dry_run:
             foretell(session, workflow, as_json)
             return
@@ -62,6 +73,22 @@ def run(
             tell({"event": "refused", "problems": [problem._asdict() for problem in error.problems]})
         raise
     raise typer.Exit(status)
+
+
+def swept(
+    session: Session, workflow: Workflow, given: dict[str, Any], pairs: list[str], name: str,
+    dry_run: bool, as_json: bool,
+) -> Status:  # fmt: skip
+    """Run, or foretell, every combination of `--sweep`."""
+    from graphengine.cli import sweep
+    from graphengine.sweep import checked
+
+    axes = sweep.axes(workflow, session.manifest.types, pairs, given)
+    combinations = checked(session, workflow, axes, given)
+    if dry_run:
+        sweep.foretell(session, combinations, as_json)
+        return Status.DONE
+    return sweep.carry_out(session, combinations, name, as_json)
 
 
 def foretell(session: Session, workflow: Workflow, as_json: bool) -> None:

@@ -10,6 +10,8 @@ class Status(IntEnum):
 
     DONE = 0
     FAILED = 1
+    DIFFERENT = 1
+    """For `diff`, as the shell's own has it."""
     INVALID = 2
     USAGE = 3
     CANCELLED = 130

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from graphengine.authoring import NO_CONTEXT, Choices, Context, Folders, Ui, node
@@ -31,6 +33,12 @@ def parts_of(model: str, folders: Folders) -> LoadedModel:
         raise ModelError(
             f"{model} is a single file; only folders with a model_index.json are read. Convert it to one"
         )
+    return read_parts(model, path, folders, folders.stamp(path))
+
+
+@lru_cache(maxsize=100)
+def read_parts(model: str, path: Path, folders: Folders, stamp: str) -> LoadedModel:
+    """The handles of a model folder whose files have not changed since."""
     return LoadedModel(*read_model(ModelFolder(model, path, folders)))
 
 

@@ -18,6 +18,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 SMALLEST, LARGEST = 9, 48
 SCALE = 4
 DARK, LIGHT = "#202124", "#f1f3f4"
+FAINT = {DARK: "#5f6368", LIGHT: "#9aa0a6"}
 
 
 def suited(width: int) -> int:
@@ -64,11 +65,11 @@ def shortened(word: str, width: int, font: Font) -> str:
 
 
 def strips(
-    texts: Sequence[str], width: int, size: int, background: str, middle: bool = False
+    texts: Sequence[str], width: int, size: int, background: str, middle: bool = False, faint: bool = False
 ) -> list[Tensor]:
     """Each text centred on a strip [1, height, width, 3]; all strips are as high as the highest needs.
 
-    Text stands at the top of its strip, or in the `middle` of its height.
+    Text stands at the top of its strip, or in the `middle` of its height; `faint` letters stand back.
     Letters are drawn `SCALE` times as large and reduced, or small ones would stand on whole pixels only.
     """
     margin = max(2, size // 3)
@@ -79,6 +80,7 @@ def strips(
     most = max([len(block) for block in blocks], default=0)
     height = math.ceil(most * line / SCALE) + 2 * margin
     check_size(width, height)
+    colour = FAINT[ink(background)] if faint else ink(background)
     drawn = []
     for block in blocks:
         strip = Pillow.new("RGB", (width * SCALE, height * SCALE), background)
@@ -86,7 +88,7 @@ def strips(
         top = margin * SCALE + (most - len(block)) * line // 2 * middle
         for number, text in enumerate(block):
             place = (strip.width - font.getlength(text)) / 2, top + number * line
-            pen.text(place, text, fill=ink(background), font=font)
+            pen.text(place, text, fill=colour, font=font)
         drawn.append(from_pillow(strip.reduce(SCALE)))
     return drawn
 

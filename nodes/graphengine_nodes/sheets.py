@@ -17,7 +17,7 @@ from torch import Tensor
 from graphengine.authoring import Ui, node
 from graphengine.types import Image
 from graphengine_nodes.lettering import strips, suited, text_width
-from graphengine_nodes.pixels import Colour, check_size, on_background, rgb
+from graphengine_nodes.pixels import Colour, Length, check_size, on_background, rgb
 
 PACK = "image"
 
@@ -73,38 +73,68 @@ def table(
     gap: Gap = 8,
     text_size: TextSize = 0,
     background: Colour = "#ffffff",
+    column_title: str = "",
+    row_title: str = "",
+    group_labels: list[str] | None = None,
 ) -> Image:
     """Lay out pictures row by row in a table with a heading for each column, and for each row if given.
 
-    Made for comparisons: one column for each value of one parameter, one row for each of another. The
-    pictures of a batch follow one another. ValueError where they do not fill the table.
+    Made for comparisons: one column for each value of one parameter, one row for each of another; the titles
+    name these parameters. With `group_labels` there is one table below another, one for each value of a
+    third. The pictures of a batch follow one another. ValueError where they do not fill the table.
     """
     pictures = [picture for image in needed(images) for picture in on_background(image, background)]
-    wide, rows = len(column_labels), len(row_labels or ())
-    if not wide or len(pictures) != (wide * rows if rows else math.ceil(len(pictures) / wide) * wide):
+    wide, rows, groups = len(column_labels), len(row_labels or ()), group_labels or [""]
+    least = wide * max(rows, 1) * len(groups)
+    if not wide or len(pictures) % least or (rows and len(pictures) != least):
         raise ValueError(
             f"{len(pictures)} pictures do not fill a table of {wide} columns"
             + (f" and {rows} rows" if rows else "")
+            + (f" in {len(groups)} groups" if group_labels else "")
             + "; give one label for each column and each row"
         )
     width, height = max(p.shape[1] for p in pictures), max(p.shape[0] for p in pictures)
     letters = text_size or suited(width)
     names: list[Tensor] = []
     if row_labels:
-        side = min(text_width(row_labels, letters), max(width, 4 * letters))
+        side = min(text_width([*row_labels, row_title], letters), max(width, 4 * letters))
         names = [strip[0] for strip in strips(row_labels, side, letters, background, middle=True)]
         height = max(height, names[0].shape[0])
         names = [centred(name, side, height, background) for name in names]
-    body = arranged([centred(p, width, height, background) for p in pictures], wide, gap, background)[0]
-    heads = [strip[0].to(body) for strip in strips(column_labels, width, letters, background)]
-    space = canvas(gap, heads[0].shape[0], background, body) if gap else heads[0][:, :0]
-    head = torch.cat([space, *(part for strip in heads for part in (strip, space))], dim=1)
-    sheet = torch.cat([head, body])
+    head = headings(column_labels, column_title, width, letters, gap, background)
     if names:
-        left = arranged(names, 1, gap, background)[0, :, : side + gap].to(body)
-        corner = canvas(left.shape[1], head.shape[0], background, body)
-        sheet = torch.cat([torch.cat([corner, left]), sheet], dim=1)
+        left = arranged(names, 1, gap, background)[0, :, : names[0].shape[1] + gap]
+        corner = strips([row_title], left.shape[1], letters, background, faint=True)[0][0]
+        high = max(corner.shape[0], head.shape[0])
+        head = torch.cat([on_foot(part, high, background) for part in (corner, head)], dim=1)
+    parts, size = [], len(pictures) // len(groups)
+    for number, group in enumerate(groups):
+        some = pictures[number * size : (number + 1) * size]
+        body = arranged([centred(p, width, height, background) for p in some], wide, gap, background)[0]
+        body = torch.cat([left.to(body), body], dim=1) if names else body
+        if group_labels:
+            parts.append(strips([group], body.shape[1], round(letters * 1.2), background)[0][0].to(body))
+        parts += [head.to(body), body]
+    sheet = torch.cat(parts)
+    check_size(sheet.shape[1], sheet.shape[0])
     return sheet[None]
+
+
+@node
+def card(
+    text: Annotated[str, Field(max_length=2000), Ui(widget="multiline")],
+    width: Length = 512,
+    height: Length = 512,
+    text_size: TextSize = 0,
+    background: Colour = "#ffffff",
+) -> Image:
+    """A plain picture with a text in its middle, such as the title in front of a film strip.
+
+    A `text_size` of 0 follows from the width. What does not fit into the height is cut off.
+    """
+    check_size(width, height)
+    strip = strips([text], width, text_size or suited(width), background)[0][0, :height]
+    return centred(strip, width, height, background)[None]
 
 
 @node
@@ -125,6 +155,23 @@ def label(
     check_size(width, image.shape[1] + strip.shape[1])
     parts = [on_background(image, background), strip.expand(len(image), *strip.shape[1:])]
     return torch.cat(parts if place == "below" else parts[::-1], dim=1)
+
+
+def headings(labels: list[str], title: str, width: int, letters: int, gap: int, background: str) -> Tensor:
+    """What stands above the columns of a table, one label each, and a title over all: [height, width, 3]."""
+    strip = [each[0] for each in strips(labels, width, letters, background)]
+    space = canvas(gap, strip[0].shape[0], background, strip[0]) if gap else strip[0][:, :0]
+    head = torch.cat([space, *(part for each in strip for part in (each, space))], dim=1)
+    if title:
+        over = strips([title], head.shape[1], letters, background, faint=True)[0][0]
+        head = torch.cat([over[: -max(2, letters // 3)], head])  # without its margin: they belong together
+    return head
+
+
+def on_foot(picture: Tensor, height: int, background: str) -> Tensor:
+    """The picture [height, width, 3] at the foot of a place that is so high."""
+    space = picture.new_tensor(rgb(background)).repeat(height - picture.shape[0], picture.shape[1], 1)
+    return torch.cat([space, picture])
 
 
 def needed(images: Sequence[Tensor]) -> Sequence[Tensor]:

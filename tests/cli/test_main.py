@@ -8,20 +8,23 @@ import sys
 from pathlib import Path
 
 import pytest
+from yardstick import slowness
 
 from graphengine import __version__
+
+COMMANDS = ("run", "validate", "explain", "format", "diff", "nodes", "graph", "schema", "cache")
 
 
 @pytest.mark.parametrize("word", ["--help", "-h"])
 def test_help_lists_every_command(process, word):
     done = process(word)
     assert done.status == 0
-    for command in ("run", "validate", "nodes", "graph"):
+    for command in COMMANDS:
         assert f"  {command} " in done.out
     assert "Traceback" not in done.err
 
 
-@pytest.mark.parametrize("command", ["run", "validate", "nodes", "graph"])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c != "cache"])
 def test_every_command_and_option_is_explained(graphengine, command):
     done = graphengine(command, "--help")
     assert done.status == 0
@@ -64,16 +67,26 @@ def test_a_setting_that_cannot_be_used_is_named(process, sum_file):
 
 
 def test_help_takes_less_than_a_fifth_of_a_second(process):
-    assert min(process("--help").cpu for _ in range(3)) < 0.2
+    assert min(process("--help").cpu for _ in range(3)) / slowness() < 0.2
 
 
 def test_validate_takes_less_than_half_a_second(process, sum_file):
     process("validate", sum_file)  # stores the manifest
-    assert min(process("validate", sum_file).cpu for _ in range(3)) < 0.5
+    assert min(process("validate", sum_file).cpu for _ in range(3)) / slowness() < 0.5
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["validate", "FILE"], ["nodes"], ["nodes", "flow.fold"], ["graph", "FILE"]]
+    "words",
+    [
+        ["--help"],
+        ["validate", "FILE"],
+        ["nodes"],
+        ["nodes", "flow.fold"],
+        ["graph", "FILE"],
+        ["diff", "FILE", "FILE"],
+        ["schema"],
+        ["cache", "stats"],
+    ],
 )
 def test_only_run_imports_torch(cache: Path, tmp_path: Path, sum_file: str, words: list[str]):
     words = [sum_file if word == "FILE" else word for word in words]

@@ -160,3 +160,61 @@ def test_no_line_is_wider_than_its_room(text: str, width: int) -> None:
     lines = lettering.wrapped(text, width, font)
     assert all(font.getlength(line) <= width for line in lines)
     assert "..." in "".join(lines) or "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+def dark(sheet: Tensor) -> Tensor:
+    """Where letters are: [height, width]."""
+    return (sheet[0] < 0.6).all(-1)
+
+
+def test_titles_stand_over_the_columns_and_over_the_rows() -> None:
+    given = list(torch.ones(4, 60, 60, 3).split(1))
+    names = (["a", "b"], ["c", "d"])
+    bare = sheets.table(given, *names)
+    columns, rows = sheets.table(given, *names, column_title="e"), sheets.table(given, *names, row_title="e")
+    assert torch.equal(columns[0, columns.shape[1] - bare.shape[1] :], bare[0])
+    above = columns.shape[1] - bare.shape[1]
+    assert above > 8
+    assert dark(columns)[:above].any()
+    assert rows.shape == bare.shape
+    changed = (rows != bare).any(-1)[0]
+    side, head = bare.shape[2] - 2 * 68, bare.shape[1] - 2 * 68
+    assert changed.any()
+    assert not changed[head:].any()
+    assert not changed[:, side:].any()
+
+
+def test_groups_are_tables_below_one_another() -> None:
+    given = pictures(12, 40, 30)
+    names = (["a", "b", "c"], ["first", "second"])
+    both = sheets.table([given], *names, group_labels=["one", "two"])
+    upper, lower = (sheets.table([part], *names) for part in (given[:6], given[6:]))
+    head = both.shape[1] // 2 - upper.shape[1]
+    assert head > 8
+    assert torch.equal(both[0, head : head + upper.shape[1]], upper[0])
+    assert torch.equal(both[0, -lower.shape[1] :], lower[0])
+    assert dark(both)[:head].any()
+    with pytest.raises(
+        ValueError, match="12 pictures do not fill a table of 3 columns and 2 rows in 3 groups"
+    ):
+        sheets.table([given], *names, group_labels=["one", "two", "three"])
+
+
+def test_a_table_without_titles_and_groups_is_what_it_was() -> None:
+    given = [pictures(4)]
+    names = (["a", "b"], ["c", "d"])
+    assert torch.equal(
+        sheets.table(given, *names),
+        sheets.table(given, *names, column_title="", row_title="", group_labels=None),
+    )
+
+
+def test_a_card_has_its_text_in_the_middle() -> None:
+    card = sheets.card("failed", 120, 100, background="#eeeeee")
+    assert card.shape == (1, 100, 120, 3)
+    rows, columns = dark(card).any(1).nonzero(), dark(card).any(0).nonzero()
+    assert abs(float(rows.float().mean()) - 50) < 6
+    assert abs(float(columns.float().mean()) - 60) < 6
+    assert torch.equal(card[0, 0, 0], images.solid(1, 1, "#eeeeee")[0, 0, 0])
+    assert sheets.card("a long text that does not fit at all", 16, 16).shape == (1, 16, 16, 3)
+    assert sheets.card("", 1, 1).shape == (1, 1, 1, 3)
