@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from operator import itemgetter
 from time import perf_counter
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ from graphengine.cache import MISSING, Cache
 from graphengine.errors import Cancelled
 from graphengine.frame import Activity, Failed, Failure, Frame, Handed
 from graphengine.keys import Key
-from graphengine.plan import Order, Section, Slots, Step, fill, result, several, step_key
+from graphengine.plan import UNSET, Order, Section, Slots, Step, fill, result, several, step_key
 
 GLANCE = 1e-3
 """Seconds; a body call quicker than this is cheaper to run than to look up inside."""
@@ -101,7 +102,8 @@ class BodyInput:
             yield from self.engine.demand(outside, section.deferred)
         base = section.template.copy()
         for outer, inner in section.captures.items():
-            base[inner] = outside.slots[outer]
+            value = outside.slots[outer]
+            base[inner] = UNSET if type(value) is Future else value  # asked for again if it is needed
         self.base = base
         return base
 

@@ -32,7 +32,7 @@ from graphengine.authoring import Folders
 from graphengine.body import BodyCall, BodyInput
 from graphengine.cache import MISSING, Cache
 from graphengine.context import RunContext
-from graphengine.errors import Cancelled, NodeTooSlow, OutOfMemory
+from graphengine.errors import Cancelled, OutOfMemory
 from graphengine.frame import Activity, Failed, Failure, Frame, Handed, LazyInput
 from graphengine.inspector import Inspector
 from graphengine.keys import Key
@@ -52,7 +52,7 @@ from graphengine.plan import (
     step_key,
 )
 from graphengine.pool import ModelPool, short_of_memory
-from graphengine.world import World
+from graphengine.world import Clocked, World
 
 Emit = Callable[[events.Event], object]
 
@@ -88,7 +88,7 @@ class Executor:
         self.keeping = True  # until something is not, to the bit, what its key says
         self.cancelled = False
         self.trouble = False  # a step has failed, or is still awaited
-        self.waiting: dict[Future[Any], tuple[Frame, Step, float]] = {}
+        self.waiting: dict[Future[Clocked], tuple[Frame, Step]] = {}
         self.world: World | None = None
         self.emit: Emit = lambda event: None
         self.failures: dict[str, BaseException] = {}
@@ -175,7 +175,7 @@ class Executor:
         """Run steps, then wait for those that have not come yet; effects of a body may come later still."""
         yield from self.steps(frame, order, free)
         if self.waiting:
-            for future, (home, step, _) in list(self.waiting.items()):
+            for future, (home, step) in list(self.waiting.items()):
                 if frame.parent is None or (home is frame and not step.type.effect):
                     self.settle(future)
 
@@ -253,13 +253,15 @@ class Executor:
         if kind.awaits == "io" or kind.device == "io":
             world = self.outside()
             if kind.awaits == "io":
-                future = world.submit(kind.run(*values), self.limit.seconds if self.limit else None)
+                future = world.submit(kind.run, values, self.limit)
             else:
                 future = world.call(self.single, step, values)
             for i in range(len(kind.outputs) or 1):
                 slots[step.out + i] = future
-            self.waiting[future] = frame, step, perf_counter()
+            self.waiting[future] = frame, step
             self.trouble = True
+            if self.cancelled:  # it has come before this one was known
+                future.cancel()
             return PENDING
         return self.single(step, values)
 
@@ -389,24 +391,20 @@ class Executor:
         """Wait for a node that runs beside this thread."""
         if future not in self.waiting:  # another slot of the same node has waited for it
             return
-        frame, step, began = self.waiting.pop(future)
+        frame, step = self.waiting[future]
         try:
-            value = future.result()
+            try:
+                value, seconds = future.result()
+            finally:
+                del self.waiting[future]  # not before: until then `cancel` finds it there
             if len(step.type.outputs) > 1:
                 value = several(step, value)
             fill(step, frame.slots, value)
-            seconds = perf_counter() - began
-            self.keep(
-                step,
-                step_key(step, frame.env),
-                value,
-                seconds,
-                frame.parent is None and step.type.cache == "disk",
-            )
-        except CancelledError:
-            raise Cancelled from None
+            deep = frame.parent is None and step.type.cache == "disk"
+            self.keep(step, step_key(step, frame.env), value, seconds, deep)
         except Exception as error:
-            late = self.limit and isinstance(error, TimeoutError) and step.type.awaits
-            self.fail(frame, step, NodeTooSlow(self.limit.told()) if late else error)  # type: ignore[union-attr]
+            if self.cancelled and isinstance(error, CancelledError):
+                raise Cancelled from None
+            self.fail(frame, step, error)
             return
         self.emit(events.NodeFinished(step.node, seconds))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from threading import Event, Lock, Thread, get_ident
 from time import monotonic, sleep
+from types import coroutine
 from typing import Any
 
 from graphengine.errors import NodeTooSlow
@@ -36,16 +38,18 @@ class TimeLimit:
 
     def call(self, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
         """What the function gives. NodeTooSlow if it takes longer."""
-        if self.watch is None:
-            self.watch = Thread(target=self.look, daemon=True, name="graphengine-limit")
-            self.watch.start()
         me = get_ident()
         try:
             with self.lock:
+                if self.watch is None:
+                    self.watch = Thread(target=self.look, daemon=True, name="graphengine-limit")
+                    self.watch.start()
                 self.running[me] = monotonic() + self.seconds
             try:
                 value = function(*arguments)
-            except Exception:
+            except Expired:
+                raise
+            except BaseException:  # Cancelled and the like too: once it is over, nothing may be sent
                 self.settle(me)
                 raise
             self.settle(me)
@@ -55,6 +59,31 @@ class TimeLimit:
                 self.running.pop(me, None)
                 self.sent.discard(me)
             raise NodeTooSlow(self.told()) from None
+
+    async def wait(self, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+        """What awaiting the function gives. NodeTooSlow if it takes longer, computing or waiting."""
+        clock = asyncio.timeout(self.seconds)
+        try:
+            async with clock:
+                return await self.stepwise(function(*arguments))
+        except TimeoutError:
+            if clock.expired():
+                raise NodeTooSlow(self.told()) from None
+            raise  # the node's own
+
+    @coroutine
+    def stepwise(self, awaiting: Any) -> Generator[Any, Any, Any]:
+        """Drive a coroutine; from one thing that it awaits to the next it has the limit, like any call."""
+        step, argument = awaiting.send, None
+        while True:
+            try:
+                asked = self.call(step, (argument,))
+            except StopIteration as stop:
+                return stop.value
+            try:
+                step, argument = awaiting.send, (yield asked)
+            except BaseException as error:  # the coroutine decides what becomes of it
+                step, argument = awaiting.throw, error
 
     def told(self) -> str:
         """The sentence for a node that was too slow."""

@@ -17,7 +17,7 @@ from graphengine.graph import Graph, Link, Node, Param, no_collection
 from graphengine.keys import Key, digest, literal_key, symbol
 from graphengine.literals import widened
 from graphengine.nodetype import EMPTY, NodeType, Port
-from graphengine.plan import GATHER, UNSET, Plan, Section, Step, flat, needed, strictly
+from graphengine.plan import GATHER, UNSET, Plan, Section, Step, by_rank, flat, needed, strictly
 from graphengine.workflow import Workflow
 
 ALL_AT_ONCE: Mapping[str, int] = {}
@@ -332,11 +332,13 @@ class Planner:
                 key = digest(key + os.urandom(16))  # gives something else each time, and so does what follows
             step.key = key
             if kind.cached:
-                twin = first.setdefault(key, step)
-                if twin is not step:
-                    step.twin, step.plain = twin, False
-                    step.strict = tuple(range(twin.out, twin.out + (len(kind.outputs) or 1)))
-                    step.lazies = step.bodies = ()
+                other = first.setdefault(key, step)
+                if other is not step:
+                    # A batch may have put the earlier one in the file behind the later one.
+                    first[key], twin = sorted((other, step), key=by_rank)
+                    twin.twin, twin.plain = first[key], False
+                    twin.strict = tuple(range(first[key].out, first[key].out + (len(kind.outputs) or 1)))
+                    twin.lazies = twin.bodies = ()
             if len(kind.outputs) < 2:
                 keys[step.out] = b"k" + key
             else:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from time import perf_counter
 from typing import Any
 
+from graphengine.limit import TimeLimit
+
 THREADS = 8
+Clocked = tuple[Any, float]
+"""What a node gave, and the seconds that it took."""
 
 
 class World:
@@ -20,15 +25,15 @@ class World:
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True, name="graphengine-io")
         self.thread.start()
 
-    def submit(self, coroutine: Any, seconds: float | None = None) -> Future[Any]:
-        """Start a coroutine there. TimeoutError if it takes longer than that."""
-        if seconds is not None:
-            coroutine = asyncio.wait_for(coroutine, seconds)
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+    def submit(
+        self, function: Callable[..., Any], arguments: Sequence[Any], limit: TimeLimit | None = None
+    ) -> Future[Clocked]:
+        """Start a function that awaits. NodeTooSlow if it takes longer than the limit."""
+        return asyncio.run_coroutine_threadsafe(awaited(function, arguments, limit), self.loop)
 
-    def call(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Future[Clocked]:
         """Start a function that blocks, in a thread."""
-        return self.threads.submit(function, *arguments)
+        return self.threads.submit(called, function, arguments)
 
     def close(self) -> None:
         """End what still runs, and the threads; what blocks in one comes to its end first."""
@@ -44,3 +49,21 @@ class World:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def awaited(
+    function: Callable[..., Any], arguments: Sequence[Any], limit: TimeLimit | None
+) -> Clocked:
+    """What awaiting a call gives, and how long it took."""
+    began = perf_counter()
+    try:
+        value = await (limit.wait(function, arguments) if limit else function(*arguments))
+    except (SystemExit, KeyboardInterrupt) as error:  # asyncio would end the thread, and all else in it
+        raise RuntimeError(f"tried to end the process: {error!r}") from error
+    return value, perf_counter() - began
+
+
+def called(function: Callable[..., Any], arguments: Sequence[Any]) -> Clocked:
+    """What a call gives, and how long it took."""
+    began = perf_counter()
+    return function(*arguments), perf_counter() - began

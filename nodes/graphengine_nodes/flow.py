@@ -7,7 +7,7 @@ hold any kind of value; positions count from 0, and negative ones from the end.
 from __future__ import annotations
 
 import builtins
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
@@ -144,6 +144,18 @@ def length(items: list[T]) -> int:
 def join(first: list[T], second: list[T]) -> list[T]:
     """One list after the other, as one list."""
     return [*first, *second]
+
+
+@node
+def zip(first: list[S], second: list[T]) -> list[list[Any]]:
+    """Pairs of what stands at the same place in two lists, for a loop over both; `flow.item` takes them apart.
+
+    A loop over a schedule and a list of guidance scales resumes at the first pair that has changed.
+    ValueError where one list is longer.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"the lists have {len(first)} and {len(second)} items; give them the same length")
+    return [[a, b] for a, b in builtins.zip(first, second, strict=True)]
 
 
 @node

@@ -197,3 +197,10 @@ def test_a_short_linspace() -> None:
     assert flow.linspace(2, 3, 1) == [2]
     with pytest.raises(ValueError, match="a list holds 1000000 at most"):
         flow.linspace(0, 1, 1_000_001)
+
+
+def test_zip_pairs_what_stands_at_the_same_place() -> None:
+    assert flow.zip([1, 2], ["a", "b"]) == [[1, "a"], [2, "b"]]
+    assert flow.zip([], []) == []
+    with pytest.raises(ValueError, match="the lists have 1 and 2 items; give them the same length"):
+        flow.zip([1], [1, 2])
