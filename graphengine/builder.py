@@ -64,6 +64,8 @@ class Kind(NamedTuple):
     id: str
     inputs: Collection[str]
     outputs: Collection[str]
+    version: int = 0
+    """Which form of its inputs this is; 0 where there was never another."""
 
 
 class Output:
@@ -163,7 +165,10 @@ class GraphBuilder:
             if isinstance(value, BodyBuilder):
                 value._owner = id
         self._top._ids.add(id)
-        data = self._data["nodes"][id] = {"type": type.id, "inputs": written}
+        data: dict[str, Any] = {"type": type.id, "inputs": written}
+        self._data["nodes"][id] = data
+        if type.version:
+            data["version"] = type.version
         return NodeBuilder(self, id, type, data)
 
     def body(self, *inputs: str) -> BodyBuilder:
@@ -353,8 +358,9 @@ class WorkflowBuilder(SubworkflowBuilder):
         if id in graphs:
             data = graphs[id]._data
             return Kind(id, data["inputs"].keys(), data["outputs"].keys())
-        if id in self._types:
-            return Kind(id, self._types[id].ports.keys(), self._types[id].outputs.keys())
+        if found := self._types.get(id):
+            version = found.version if found.migrations else 0
+            return Kind(id, found.ports.keys(), found.outputs.keys(), version)
         near = get_close_matches(id, [*self._types, *graphs], 1)
         advice = f"did you mean {near[0]}?" if near else "`graphengine nodes` lists those that there are"
         raise WorkflowError(f"there is no node type {id!r}; {advice}")

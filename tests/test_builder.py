@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from textwrap import dedent
@@ -600,6 +601,21 @@ def test_a_sub_workflow_is_a_node_type_with_its_inputs_and_outputs() -> None:
         "twice_2": {"type": "graph:twice", "inputs": {"number": {"link": "twice.result"}}},
     }
     assert data["outputs"] == {"result": "twice_2.result"}
+
+
+def test_a_file_with_sub_workflows_and_states_is_checked_and_runs() -> None:
+    flow = with_graph()
+    muted = flow.add("t.add", id="muted", a=1, b=2).set(state="muted")
+    flow.add("t.add", id="follower", a=muted, b=1)
+    text = flow.workflow().text()
+    assert run(text) == {"result": 5}
+
+
+def test_a_node_whose_type_has_had_other_forms_says_which_one_it_is_written_in() -> None:
+    kinds = {**KINDS, "t.add": replace(KINDS["t.add"], version=3, migrations=2)}
+    flow = ge.Workflow.build(types=kinds)
+    flow.add("t.add", id="sum", a=1, b=2)
+    assert flow.data["nodes"]["sum"]["version"] == 3
 
 
 def test_a_sub_workflow_that_cannot_be_is_refused() -> None:

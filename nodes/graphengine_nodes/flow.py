@@ -148,9 +148,9 @@ def join(first: list[T], second: list[T]) -> list[T]:
 
 @node
 def zip(first: list[S], second: list[T]) -> list[list[Any]]:
-    """Pairs of what stands at the same place in two lists, for a loop over both; `flow.item` takes them apart.
+    """Pairs of what stands at the same place in two lists; `flow.item` takes a pair apart in a loop.
 
-    A loop over a schedule and a list of guidance scales resumes at the first pair that has changed.
+    A loop over a schedule and a list of scales resumes at the first pair that has changed.
     ValueError where one list is longer.
     """
     if len(first) != len(second):
