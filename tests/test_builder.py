@@ -658,15 +658,17 @@ def test_a_workflow_does_not_change_when_the_building_goes_on() -> None:
     assert found.data == {"format": 1, "nodes": {"add": {"type": "t.add", "inputs": {"a": 1, "b": 2}}}}
 
 
-values = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False),
-              st.text(st.characters(codec="utf-8"))),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.dictionaries(st.sampled_from(["link", "graph", "value", "a"]), inner, max_size=2),
-    ),
-    max_leaves=8,
-)  # fmt: skip
+plain = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False),
+                  st.text(st.characters(codec="utf-8")))  # fmt: skip
+
+
+def around(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Lists and objects of these, some of which look like links, bodies or wrapped literals."""
+    keys = st.sampled_from(["link", "graph", "value", "a"])
+    return st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=2)
+
+
+values = plain | around(plain | around(plain | around(plain)))
 
 
 @given(values)

@@ -83,7 +83,9 @@ def test_the_graph_gives_the_pipelines_latents(
         **given,
     ).images
     assert wanted.std() > 0.1
-    assert (found - wanted).abs().max() < 1e-4
+    # An untrained epsilon model leaves latents as large as the noise it began with, some 15 for their standard
+    # deviation; float32 has seven digits of that.
+    assert (found - wanted).abs().max() < 1e-4 * max(1.0, float(wanted.std()))
 
 
 def test_a_model_is_named_in_the_error_when_it_is_not_there(tmp_path: Path) -> None:
