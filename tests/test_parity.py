@@ -83,8 +83,8 @@ def test_the_graph_gives_the_pipelines_latents(
         **given,
     ).images
     assert wanted.std() > 0.1
-    # An untrained epsilon model leaves latents as large as the noise it began with, some 15 for their standard
-    # deviation; float32 has seven digits of that.
+    # An untrained epsilon model leaves latents as large as the noise it began with: their standard deviation
+    # is some 15, and float32 has seven digits of that.
     assert (found - wanted).abs().max() < 1e-4 * max(1.0, float(wanted.std()))
 
 
