@@ -187,3 +187,8 @@ def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+
+
+def tell(data: dict[str, Any]) -> None:
+    """One JSON object as a line."""
+    typer.echo(json.dumps(data, ensure_ascii=False))

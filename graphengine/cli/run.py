@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graphengine.cli.display import tell
+from graphengine.cli.interrupt import stoppable
 from graphengine.cli.opening import FILE, FILE_HELP, located, named_inputs, settings
-from graphengine.cli.status import Status
+from graphengine.cli.status import ENDS, Status
 from graphengine.errors import WorkflowError
 
 if TYPE_CHECKING:
     from graphengine.session import Outcome, Session
     from graphengine.workflow import Workflow
-
-ENDS = {"done": Status.DONE, "failed": Status.FAILED, "cancelled": Status.CANCELLED}
 
 
 def run(
@@ -144,24 +141,3 @@ def hand_over(outcome: Outcome) -> None:
             typer.secho(f"{name} was made, but no node saves it; add image.save", fg="yellow", err=True)
     for path in outcome.files:
         typer.echo(path)
-
-
-@contextmanager
-def stoppable(session: Session) -> Iterator[None]:
-    """The first Ctrl-C ends the run after the current step; the second ends the process."""
-
-    def stop(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        typer.echo("stopping after this step; Ctrl-C once more ends at once", err=True)
-        session.cancel()
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def tell(data: dict[str, Any]) -> None:
-    """One JSON object as a line."""
-    typer.echo(json.dumps(data, ensure_ascii=False))

@@ -15,3 +15,7 @@ class Status(IntEnum):
     INVALID = 2
     USAGE = 3
     CANCELLED = 130
+
+
+ENDS = {"done": Status.DONE, "failed": Status.FAILED, "cancelled": Status.CANCELLED}
+"""How a command ends, by the state that a run ended in."""

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from graphengine.cli.display import Emit, described, display, duration
+from graphengine.cli.display import Emit, described, display, duration, tell
+from graphengine.cli.interrupt import stoppable
 from graphengine.cli.opening import value_of, wanted
-from graphengine.cli.status import Status
+from graphengine.cli.status import ENDS, Status
 from graphengine.errors import GraphEngineError
 from graphengine.events import Event
 
@@ -78,7 +79,6 @@ def steps(start: str, stop: str, step: str, kind: Any) -> list[Any]:
 def foretell(session: Session, combinations: Combinations, as_json: bool) -> None:
     """Which combinations there are, and how much of each would run after those before it."""
     from graphengine.cli.console import results
-    from graphengine.cli.run import tell
     from graphengine.plan import GATHER, flat
 
     rows = []
@@ -118,7 +118,6 @@ def carry_out(
 
     `options` go to each run.
     """
-    from graphengine.cli.run import ENDS, stoppable, tell
     from graphengine.sweep import Sweep, runs
 
     done: list[Run] = []
@@ -193,7 +192,6 @@ def watching(as_json: bool) -> Iterator[list[Emit]]:
 
 def announce(run: Run, number: int, count: int, as_json: bool) -> None:
     """What became of one combination, on one line."""
-    from graphengine.cli.run import tell
     from graphengine.sweep import pairs, plain
 
     if as_json:
