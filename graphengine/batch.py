@@ -44,7 +44,7 @@ def run(engine: Engine, frame: Frame, steps: tuple[Step, ...]) -> None:
     twins = [s for s in steps if s.twin]
     own = [s for s in steps if not s.twin]
     ready = [s for s in own if not (engine.trouble and engine.blocked(frame, s))]
-    whole = len(ready) == len(own) or kind.exact
+    whole = kind.exact or len(ready) == steps[0].size  # as many as their keys say
     keys = [step_key(s, env) if whole else None for s in ready]
     found = [engine.cache.get(k, False) if k and inside else MISSING for k in keys]
     if MISSING in found and not kind.exact:
@@ -84,10 +84,15 @@ def together(engine: Engine, frame: Frame, steps: list[Step], keys: list[Key | N
             engine.fail(frame, step, error)
         return
     seconds = (perf_counter() - began) / len(steps)
+    deep = frame.parent is None and kind.cache == "disk"
     for step, key, value in zip(steps, keys, values, strict=True):
         fill(step, frame.slots, value)
-        engine.keep(step, key, value, seconds, frame.parent is None and kind.cache == "disk")
-        engine.emit(events.NodeFinished(step.node, seconds))
+        try:
+            engine.keep(step, key, value, seconds, deep)
+        except Exception as error:
+            engine.fail(frame, step, error)
+        else:
+            engine.emit(events.NodeFinished(step.node, seconds))
 
 
 def answers(engine: Engine, steps: list[Step], calls: list[Call]) -> list[Any]:

@@ -12,13 +12,17 @@ from graphengine import events
 from graphengine.cache import MISSING, Cache
 from graphengine.errors import Cancelled
 from graphengine.frame import Activity, Failed, Failure, Frame, Handed
-from graphengine.keys import Key
+from graphengine.keys import Key, digest
 from graphengine.plan import UNSET, Order, Section, Slots, Step, fill, result, several, step_key
 
 GLANCE = 1e-3
 """Seconds; a body call quicker than this is cheaper to run than to look up inside."""
 PLAIN = frozenset([int, float, bool, str, type(None)])
 """Types of values whose key is their content, so that nothing is known of one before it is there."""
+
+
+Kept = tuple[Step, Key | None, Any, float, bool]
+"""The arguments of `Engine.keep`."""
 
 
 class Engine(Protocol):
@@ -33,6 +37,8 @@ class Engine(Protocol):
 
     def finish(self, frame: Frame, order: Order) -> Activity: ...
     def demand(self, frame: Frame, wanted: Sequence[int]) -> Activity: ...
+    def whole(self, frame: Frame, kept: Kept) -> None: ...
+    def again(self, step: Step, arguments: Sequence[Any], error: Exception) -> Any: ...
     def fail(self, frame: Frame, step: Step, error: BaseException) -> None: ...
     def keep(self, step: Step, key: Key | None, value: Any, seconds: float, deep: bool) -> None: ...
 
@@ -42,6 +48,7 @@ class BodyInput:
 
     def __init__(self, engine: Engine, frame: Frame, section: Section, owner: str, handed: Handed) -> None:
         self.engine, self.frame, self.section, self.owner, self.handed = engine, frame, section, owner, handed
+        self.acts = any(step.type.effect for step in section.steps)
         self.calls = 0
         self.base: Slots | None = None
         self.quick: list[Quick] | None = None
@@ -56,8 +63,7 @@ class BodyInput:
         """One call."""
         section, handed, engine = self.section, self.handed, self.engine
         env = self.frame.env + tuple([handed.key(a) for a in arguments])
-        out, maker = section.outputs[0], section.gives
-        key = step_key(maker, env) if maker else None
+        out, maker, key = section.outputs[0], section.gives, self.key(env)
         began = perf_counter()
         found = engine.cache.get(key, self.deep(section.slow)) if key else MISSING
         hit = found is not MISSING
@@ -80,15 +86,26 @@ class BodyInput:
             value = slots[out]
             often = section.slow and engine.every and (self.calls + 1) % engine.every == 0
             last = self.quick[done - 1][3] if self.quick and done else None
-            if maker is not None and (
-                often or (last and last.rank >= maker.rank)
-            ):  # else `steps` has kept it
-                engine.keep(maker, key, result(maker, slots), seconds, bool(often) and self.deep())
+            if maker is not None and (often or self.acts or (last and last.rank >= maker.rank)):
+                # Else `steps` has kept it.
+                kept = maker, key, result(maker, slots), seconds, bool(often) and self.deep()
+                if self.acts:
+                    engine.whole(frame, kept)
+                else:
+                    engine.keep(*kept)
         if type(value) not in PLAIN:
             handed.enter(value, Frame(section, section.template, env, self.frame).key(out))
         self.calls += 1
         engine.emit(events.BodyFinished(self.owner, self.calls, hit, perf_counter() - began))
         return value
+
+    def key(self, env: Sequence[Key | None]) -> Key | None:
+        """The key of what a call gives. A call with effects has one of its own: it is not known before it is
+        whole, else what failed or was cancelled before an effect would never make up for it.
+        """
+        gives = self.section.gives
+        key = step_key(gives, env) if gives else None
+        return digest(key + b"whole") if key and self.acts else key
 
     def deep(self, worth: bool = True) -> bool:
         """Whether what the body gives is kept on disk now and then."""
@@ -117,10 +134,14 @@ class BodyInput:
                 raise Cancelled
             done += 1
             try:
+                try:
+                    value = run(*arguments(slots))
+                except Exception as error:
+                    value = engine.again(step, arguments(slots), error)
                 if out >= 0:
-                    slots[out] = run(*arguments(slots))
+                    slots[out] = value
                 else:
-                    fill(step, slots, several(step, run(*arguments(slots))))
+                    fill(step, slots, several(step, value))
             except Exception as error:
                 engine.fail(frame, step, error)
                 break
@@ -138,8 +159,8 @@ class BodyInput:
         state, keys = handed.key(start), list[tuple[Key, Key | None]]()
         for item in over:
             env = (*self.frame.env, state, handed.key(item))
-            key = step_key(maker, env)
-            if key is None:
+            key = self.key(env)
+            if not key:
                 break
             state = Frame(section, section.template, env, self.frame).key(section.outputs[0])
             keys.append((key, state))
@@ -163,7 +184,7 @@ class BodyCall:
         self.body, self.arguments = body, arguments
 
     def __await__(self) -> Activity:
-        return (yield self)
+        return (yield self).pop()
 
 
 Quick = tuple[Callable[..., Any], Callable[[Slots], Any], int, Step]

@@ -24,12 +24,14 @@ def check(workflow: Workflow, types: Mapping[str, NodeType]) -> list[Problem]:
     """Everything that is wrong, in the order of the file's dependencies; empty if the workflow can start."""
     if workflow.special:
         found = expansion(workflow, types)
-        told = Checker(found.workflow, types).problems
-        return list(dict.fromkeys([*map(found.told, told), *found.problems]))
+        known = dict.fromkeys([*workflow.problems, *found.problems])
+        unread = {(p.node, p.input) for p in known}
+        told = map(found.told, Checker(found.workflow, types).problems)
+        return [*known, *dict.fromkeys(p for p in told if (p.node, p.input) not in unread)]
     proof = workflow.proof
     if proof.found and proof.found[0] is types and all(fine(workflow, types, *p) for p in proof.since):
         return []
-    problems = Checker(workflow, types).problems
+    problems = list(dict.fromkeys(Checker(workflow, types).problems))
     if not problems:
         proof.found[:] = [types]
     return problems
@@ -302,11 +304,17 @@ class Checker:
         return f"there is no {what} named {name!r}; it has {', '.join(known) or 'none'}"
 
     def near(self, name: str, known: Collection[str]) -> str:
-        """The name that may have been meant, or nothing; nor where looking for it would take long."""
+        """The name that may have been meant, or nothing; nor where looking for it would take long.
+
+        Where sub-workflows are written out, it is one of the same, and given as it stands there.
+        """
         self.comparisons -= len(known)
         if self.comparisons < 0 or len(name) > 100:
             return ""
-        return next(iter(get_close_matches(name, [n for n in known if len(n) <= 100], 1)), "")
+        home, _, own = name.rpartition("/")
+        parts = (n.rpartition("/") for n in known)
+        near = [other for place, _, other in parts if place == home and len(other) <= 100]
+        return next(iter(get_close_matches(own, near, 1)), "")
 
 
 def literals_last(ports: Mapping[str, Port], given: Mapping[str, Any]) -> list[tuple[str, Port]]:

@@ -23,13 +23,16 @@ import inspect
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
+from functools import partial
+from itertools import repeat
 from threading import Lock
 from time import perf_counter
+from traceback import clear_frames
 from typing import Any
 
 from graphengine import batch, events
 from graphengine.authoring import Folders
-from graphengine.body import BodyCall, BodyInput
+from graphengine.body import BodyCall, BodyInput, Kept
 from graphengine.cache import MISSING, Cache
 from graphengine.context import RunContext
 from graphengine.errors import Cancelled, OutOfMemory
@@ -42,6 +45,7 @@ from graphengine.plan import (
     UNSET,
     Order,
     Plan,
+    Section,
     Step,
     copy,
     fill,
@@ -56,7 +60,9 @@ from graphengine.world import Clocked, World
 
 Emit = Callable[[events.Event], object]
 
-NOTHING: Mapping[int, Iterable[int]] = {}
+NOTHING: Iterable[Sequence[int]] = repeat(())
+AHEAD = 32
+"""How many effects of loops may be under way when the next round begins: each holds on to its values."""
 PENDING: Any = type("Pending", (), {})()
 """What a node gave that has not come yet."""
 
@@ -89,6 +95,7 @@ class Executor:
         self.cancelled = False
         self.trouble = False  # a step has failed, or is still awaited
         self.waiting: dict[Future[Clocked], tuple[Frame, Step]] = {}
+        self.later: dict[Frame, Kept] = {}
         self.world: World | None = None
         self.emit: Emit = lambda event: None
         self.failures: dict[str, BaseException] = {}
@@ -147,7 +154,7 @@ class Executor:
                 asked = stack[-1].send(value) if error is None else stack[-1].throw(error)
             except StopIteration as stop:
                 stack.pop()
-                value, error = stop.value, None
+                value, error = [stop.value], None
             except (Exception, Cancelled) as failure:
                 stack.pop()
                 value, error = None, failure
@@ -165,27 +172,32 @@ class Executor:
                         f"awaits {asked!r}, but a node with Lazy or Body inputs can await only those; "
                         "do the waiting in a node of its own"
                     )
+                asked = None
         if error is not None:
             raise error
-        return value
+        return value.pop()
 
     # -- activities ---------------------------------------------------------------------------------------
 
-    def finish(self, frame: Frame, order: Order, free: Mapping[int, Iterable[int]] = NOTHING) -> Activity:
+    def finish(self, frame: Frame, order: Order, free: Iterable[Sequence[int]] = NOTHING) -> Activity:
         """Run steps, then wait for those that have not come yet; effects of a body may come later still."""
         yield from self.steps(frame, order, free)
         if self.waiting:
             for future, (home, step) in list(self.waiting.items()):
                 if frame.parent is None or (home is frame and not step.type.effect):
                     self.settle(future)
+            if frame.parent is not None:
+                self.settle_effects(frame.parent, (frame.section,), AHEAD)
 
-    def steps(self, frame: Frame, order: Order, free: Mapping[int, Iterable[int]] = NOTHING) -> Activity:
-        """Run steps of one frame in order; `free` says which slots nothing reads after which step."""
+    def steps(self, frame: Frame, order: Order, free: Iterable[Sequence[int]] = NOTHING) -> Activity:
+        """Run steps of one frame in order; `free` says, for each, which slots nothing reads from there on."""
         slots, env, clock = frame.slots, frame.env, perf_counter
         inside, watched = frame.parent is not None, self.watched
-        for step in order:
+        for step, spent in zip(order, free, strict=False):
             if self.cancelled:
                 raise Cancelled
+            for slot in spent:
+                slots[slot] = UNSET
             if isinstance(step, tuple):
                 batch.run(self, frame, step)
                 continue
@@ -229,9 +241,6 @@ class Executor:
                 self.fail(frame, step, error)
                 continue
             self.emit(events.NodeFinished(step.node, seconds))
-            if step.rank in free:
-                for slot in free[step.rank]:
-                    slots[slot] = UNSET
 
     def special(self, frame: Frame, step: Step) -> Activity:
         """A node with a Context, one that awaits the engine, or one that is not run on this thread."""
@@ -246,14 +255,16 @@ class Executor:
             for position, section in step.bodies:
                 values[position] = BodyInput(self, frame, section, step.node, handed)
             before = self.inspector.digests(step, values) if self.inspector else {}
-            given = yield kind.run(*values)
+            given = (yield kind.run(*values)).pop()
+            if self.waiting:
+                self.settle_effects(frame, [section for _, section in step.bodies])
             if self.inspector:
                 self.inspector.unchanged(step, values, before)
             return given
         if kind.awaits == "io" or kind.device == "io":
             world = self.outside()
             if kind.awaits == "io":
-                future = world.submit(kind.run, values, self.limit)
+                future = world.submit(self.watch, step, values)
             else:
                 future = world.call(self.single, step, values)
             for i in range(len(kind.outputs) or 1):
@@ -313,12 +324,16 @@ class Executor:
 
     def invoke(self, step: Step, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
         """Call a node's function, watched where that was asked for."""
+        if self.limit:
+            function = self.limit.around(function)
+        return self.inspector.call(step, function, arguments) if self.inspector else function(*arguments)
+
+    async def watch(self, step: Step, arguments: Sequence[Any]) -> Any:
+        """The same for a function that awaits."""
+        function = partial(self.limit.wait, step.run) if self.limit else step.run
         if self.inspector:
-            inspector = self.inspector
-            if self.limit:
-                return self.limit.call(inspector.call, (step, function, arguments))
-            return inspector.call(step, function, arguments)
-        return self.limit.call(function, arguments) if self.limit else function(*arguments)
+            return await self.inspector.awaited(step, function, arguments)
+        return await function(*arguments)
 
     def single(self, step: Step, arguments: Sequence[Any]) -> Any:
         """One call of a node, tried again where memory does not suffice."""
@@ -338,6 +353,7 @@ class Executor:
         if kind.frugal:
             ways.append(kind.frugal)
         for way in ways:
+            clear_frames(error.__traceback__)  # what the attempt had made takes memory too
             self.relieve()
             self.keeping = self.keeping and way is step.run  # another way may give other bits
             try:
@@ -346,6 +362,7 @@ class Executor:
                 if not short_of_memory(trouble):
                     raise
                 error = trouble
+        clear_frames(error.__traceback__)
         where = self.pool.device.name if self.pool else "this machine"
         raise OutOfMemory(
             f"{kind.id} needs more memory than {where} has, even with every model let go; give it smaller "
@@ -387,6 +404,29 @@ class Executor:
             text = f"{type(failure.error).__name__}: {failure.error}"
             self.emit(events.NodeFailed(step.node, failure.node, text))
 
+    def settle_effects(self, frame: Frame, bodies: Sequence[Section], ahead: int = 0) -> None:
+        """Wait for the effects of bodies that a node of this frame calls, but for so many of the last ones.
+
+        Failed if one has failed: so does the node, as it would if the effect were not beside this thread.
+        """
+        late = [
+            (future, home, step)
+            for future, (home, step) in self.waiting.items()
+            if home.parent is frame and home.section in bodies
+        ]
+        for place, (future, home, step) in enumerate(late, ahead - len(late)):
+            if place < 0 or future.done():
+                self.settle(future)
+                if type(failure := home.slots[step.out]) is Failure:
+                    raise Failed(failure)
+
+    def whole(self, frame: Frame, kept: Kept) -> None:
+        """Keep what a call of a body gave, now or when the last of its effects has come."""
+        if any(home is frame for home, _ in self.waiting.values()):
+            self.later[frame] = kept
+        else:
+            self.keep(*kept)
+
     def settle(self, future: Future[Any]) -> None:
         """Wait for a node that runs beside this thread."""
         if future not in self.waiting:  # another slot of the same node has waited for it
@@ -402,9 +442,12 @@ class Executor:
             fill(step, frame.slots, value)
             deep = frame.parent is None and step.type.cache == "disk"
             self.keep(step, step_key(step, frame.env), value, seconds, deep)
+            if frame in self.later:
+                self.whole(frame, self.later.pop(frame))
         except Exception as error:
             if self.cancelled and isinstance(error, CancelledError):
                 raise Cancelled from None
+            self.later.pop(frame, None)
             self.fail(frame, step, error)
             return
         self.emit(events.NodeFinished(step.node, seconds))

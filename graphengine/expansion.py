@@ -12,38 +12,40 @@ Everything works through lists, not through the call stack, so nothing may be ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, NamedTuple
 
 from graphengine.errors import Problem
 from graphengine.graph import Graph, Link, Node, Param
 from graphengine.nodetype import EMPTY, NodeType
+from graphengine.reader import DEPTH
+from graphengine.states import ABSENT, States
 from graphengine.workflow import Workflow
 
 LARGEST = 1_000_000
 """Nodes that a file may have with its sub-workflows written out."""
+PARTS = 10 * LARGEST
+"""Inputs that they may have, with the items of lists."""
+LETTERS = 100 * LARGEST
+"""Letters that their names may have together: each level of sub-workflows makes them longer."""
+COMPARISONS = 100_000
+"""Names that are compared to find out what was meant; many mistakes in a large file would take too long."""
+MANY = 10
+"""Names that a sentence lists."""
 PREFIX = "graph:"
 
 Place = tuple[str, str]
-"""A node's id and the name of an input."""
-
-
-class Absent:
-    """What comes through a link to a node that is muted."""
-
-    def __repr__(self) -> str:
-        return "ABSENT"
-
-
-ABSENT = Absent()
+"""A node's id and the name of an input; with an empty name, the node as a whole."""
 
 
 @dataclass(frozen=True)
 class Expansion:
-    """`workflow` has neither sub-workflows nor states. `places` says where in the file an input stands."""
+    """`workflow` has neither sub-workflows nor states. `places` says where in the `file` something stands."""
 
+    file: Workflow
     workflow: Workflow
     problems: tuple[Problem, ...] = ()
     places: Mapping[Place, Place] = field(default_factory=dict)
@@ -52,23 +54,57 @@ class Expansion:
 
     def place(self, node: str, input: str) -> Place:
         """Where the value of an input is written in the file."""
-        return self.places.get((node, input), (node, input))
+        home, _ = self.places.get((node, ""), (node, ""))
+        return self.places.get((node, input), (home, input))
 
     def told(self, problem: Problem) -> Problem:
-        """A problem, at the place in the file."""
-        return Problem(*self.place(problem.node, problem.input), problem.text)
+        """A problem, at the place in the file and with the names that stand there."""
+        place, text = self.place(problem.node, problem.input), problem.text
+        if problem.input:
+            here, there = links_at(self.workflow, *problem[:2]), links_at(self.file, *place)
+            for link, name in zip(here, there, strict=False) if len(here) == len(there) else ():
+                text = text.replace(str(link), str(name))
+                text = text.replace(link.node, name.node) if "/" in link.node else text
+        elif place[0] != problem.node:
+            text = text.replace(problem.node.rpartition("/")[0] + "/", "")
+        return Problem(*place, text)
+
+
+def links_at(workflow: Workflow, node: str, input: str) -> list[Link]:
+    """The links that stand at a place, those that a body gives out too."""
+    graph, _, id = node.removeprefix(PREFIX).partition("/")
+    if node.startswith(PREFIX) and graph in workflow.graphs:
+        workflow, node = workflow.graphs[graph], id
+    if node in workflow.nodes:
+        value = workflow.nodes[node].inputs.get(input)
+    else:
+        value = workflow.root.outputs.get(input) if node == "outputs" else None
+    if type(value) is Graph:
+        return list(value.outputs.values())
+    return [v for v in (value if type(value) is tuple else (value,)) if type(v) is Link]
 
 
 def expansion(workflow: Workflow, types: Mapping[str, NodeType]) -> Expansion:
     """What a workflow means. A file with nothing special is its own expansion."""
     if not workflow.special:
-        return Expansion(workflow)
+        return Expansion(workflow, workflow)
     for known, found in workflow.expansions:
         if known is types:
             return found  # type: ignore[no-any-return]
     found = Expander(workflow, types).found
     workflow.expansions[:] = [(types, found)]
     return found
+
+
+class Size(NamedTuple):
+    """How large a graph is with all written out, or a little larger than any may be."""
+
+    nodes: int = 0
+    parts: int = 0
+    letters: int = 0
+
+
+NONE = Size()
 
 
 class Instance(NamedTuple):
@@ -81,8 +117,12 @@ class Instance(NamedTuple):
     given: dict[Place, Any]
     """Values for inputs of its nodes, as they are to stand in the expansion."""
     places: dict[Place, Place]
-    """Where those values stand in the file."""
-    state: str
+    """Where in the file a value for an input would be written that is not given."""
+    muted: bool = False
+
+    def at(self, id: str) -> str:
+        """What a node is called in the file: `graph:name/id` in a sub-workflow."""
+        return f"{PREFIX}{self.name}/{id}" if self.name else id
 
 
 class Expander:
@@ -96,156 +136,175 @@ class Expander:
         self.bodies: list[Graph] = []
         self.places: dict[Place, Place] = {}
         self.exposed: dict[Place, Place] = {}
-        """An input of a sub-workflow's node, and what it stands for."""
+        """An input of a node that runs a sub-workflow, and the one that it stands for."""
         self.means: dict[Link, Any] = {}
-        """What stands for an output that no node gives: another link, a literal, a list, or ABSENT."""
-        self.outs: dict[str, list[str]] = {}
-        """What each node that runs a sub-workflow gives."""
-        self.kinds: dict[str, str] = {}
-        """Which sub-workflow that is."""
-        self.bypassed: list[tuple[str, Workflow]] = []
+        """What stands for an output of such a node."""
+        self.bypassed: list[Instance] = []
+        self.wrong: dict[str, set[str]] = {}
+        """The outputs of each sub-workflow that lead nowhere."""
         self.taken: set[str] = set()
-        self.muted: set[str] = set()
         self.sound = self.bounded()
-        waiting = [Instance(workflow, "", "", self.root, {}, {}, "")]
+        waiting = [Instance(workflow, "", "", self.root, {}, {})]
         while waiting:
             waiting += self.write(waiting.pop())
-        self.states()
-        self.relink()
-        self.spread()
+        for instance in self.bypassed:
+            self.pass_by(instance)
         self.found = self.result()
-
-    # -- sub-workflows --------------------------------------------------------------------------------------
 
     def bounded(self) -> bool:
         """Whether no sub-workflow runs itself, and all of it is not too large; tells what is wrong."""
         graphs = self.workflow.graphs
-        size: dict[str, int] = {}
+        size: dict[str, Size] = {}
         path: dict[str, None] = {}
         stack = list(graphs)
         while stack:
             name = stack[-1]
-            used = [n for n in uses(graphs[name]) if n in graphs]
             if name in size:
                 stack.pop()
             elif name in path:  # seen again, with all that it uses
                 stack.pop()
                 del path[name]
-                size[name] = len(graphs[name].nodes) + sum(size[n] for n in used)
+                size[name] = self.whole(graphs[name], size)
             else:
                 path[name] = None
+                used = [n for n in dict.fromkeys(uses(graphs[name]).values()) if n in graphs]
                 if ring := [n for n in used if n in path]:
                     way = [*list(path)[list(path).index(ring[0]) :], ring[0]]
                     text = f"runs itself, {' -> '.join(way)}; take one of these out"
-                    self.problems.append(Problem(PREFIX + ring[0], "", text))
+                    self.tell(PREFIX + ring[0], "", text)
                     return False
                 stack += [n for n in used if n not in size]
-        whole = len(self.workflow.nodes) + sum(size.get(n, 0) for n in uses(self.workflow))
-        if whole > LARGEST:
-            text = (
-                f"with its sub-workflows written out the file has {whole:,} nodes; at most {LARGEST:,} can be"
-            )
-            self.problems.append(Problem("", "graphs", text))
-            return False
-        return True
+        whole = self.whole(self.workflow, size)
+        text = ""
+        if whole.nodes > LARGEST:
+            text = f"write out to more than {LARGEST:,} nodes; use fewer of them"
+        elif whole.parts > PARTS:
+            text = f"write out to nodes with more than {PARTS:,} inputs and items; use fewer of them"
+        elif whole.letters > LETTERS:
+            text = "nest so deeply that the names of the nodes are too long; put one into another less often"
+        if text:
+            self.tell("", "graphs", text)
+        return not text
+
+    def whole(self, graph: Workflow, size: Mapping[str, Size]) -> Size:
+        """How large a graph is with its sub-workflows written out."""
+        nodes, parts, letters = 0, len(graph.inputs) + len(graph.root.outputs), 0
+        for id, name in uses(graph).items():
+            inner, inputs = size.get(name, NONE), graph.nodes[id].inputs.values()
+            nodes += inner.nodes + 1
+            parts += inner.parts + len(inputs) + sum(len(v) for v in inputs if type(v) is tuple)
+            letters += inner.letters + (inner.nodes + 1) * len(id)
+        return Size(min(nodes, LARGEST + 1), min(parts, PARTS + 1), min(letters, LETTERS + 1))
 
     def write(self, instance: Instance) -> Iterator[Instance]:
         """Write the nodes of one graph and its bodies; gives those that run sub-workflows."""
         source, prefix = instance.source, instance.prefix
         homes = {source.root: instance.into}
-        inner = {id for id, node in source.nodes.items() if node.type.startswith(PREFIX)}
         for graph in source.bodies:
-            if graph.owner in inner:
-                self.tell(instance, graph.owner, graph.port, "a sub-workflow takes no body; put it in there")
-                continue
-            if graph.parent not in homes:  # in a body that is not there
-                continue
-            parent = homes[graph.parent]
-            names = tuple(self.unique(f"{prefix}{graph.owner}/{name}", name) for name in graph.inputs)
-            body = homes[graph] = Graph(names, parent, prefix + graph.owner, graph.port, parent.depth + 1)
-            self.bodies.append(body)
+            if source.nodes[graph.owner].type.startswith(PREFIX):
+                text = "a sub-workflow takes no body; put it in there"
+                self.tell(instance.at(graph.owner), graph.port, text)
+            elif graph.parent in homes:  # else it is in a body that is not there
+                parent = homes[graph.parent]
+                if parent.depth == DEPTH:
+                    text = (
+                        f"bodies are nested deeper than {DEPTH} with sub-workflows written out; take one out"
+                    )
+                    self.tell(instance.at(graph.owner), graph.port, text)
+                    continue
+                names = tuple(self.unique(f"{prefix}{graph.owner}/{name}", name) for name in graph.inputs)
+                body = homes[graph] = Graph(names, parent, prefix + graph.owner, graph.port, parent.depth + 1)
+                self.bodies.append(body)
 
-        def link(link: Link, scope: Graph) -> Link:
-            if not link.output and type(param := source.resolve(link, scope)) is Param:
-                return Link(homes[param.graph].inputs[param.position], "")
+        def link(link: Link, scope: Graph, node: str, input: str) -> Any:
+            if not link.output:
+                param = source.resolve(link, scope)
+                return Link(homes[param.graph].inputs[param.position], "") if type(param) is Param else link
+            if self.runs(source, link.node) and (why := self.astray(source, link, scope)):
+                self.tell(instance.at(node), input, why)
+                return ABSENT
             return Link(prefix + link.node, link.output)
 
-        def value(value: Any, scope: Graph) -> Any:
+        def value(value: Any, scope: Graph, node: str, input: str) -> Any:
             kind = type(value)
             if kind is Link:
-                return link(value, scope)
+                return link(value, scope, node, input)
             if kind is tuple:
-                return tuple(link(v, scope) if type(v) is Link else v for v in value)
+                return tuple(link(v, scope, node, input) if type(v) is Link else v for v in value)
             return homes.get(value) if kind is Graph else value
 
-        passed: dict[str, dict[str, Any]] = {}
-        for (id, name), found in instance.given.items():
-            passed.setdefault(id, {})[name] = found
+        exposed: dict[str, dict[str, Place]] = {}
+        for (id, input), place in instance.places.items():
+            exposed.setdefault(id, {})[input] = place
         for node in source.nodes.values():
             if node.scope not in homes:
                 continue
-            given = {name: value(v, node.scope) for name, v in node.inputs.items()}
-            given |= passed.get(node.id, {})
-            for name in given:
-                here = (node.id, name)
-                written = instance.places.get(here, (at(instance, node.id), name))
-                if written != (prefix + node.id, name):
-                    self.places[prefix + node.id, name] = written
-            state = instance.state or node.state
+            id = prefix + node.id
+            inputs = {name: value(v, node.scope, node.id, name) for name, v in node.inputs.items()}
+            if prefix:
+                self.places[id, ""] = instance.at(node.id), ""
+            for input, place in exposed.get(node.id, {}).items():
+                if (node.id, input) in instance.given:
+                    inputs[input] = instance.given[node.id, input]
+                    self.places[id, input] = place
+                elif inputs.get(input) is None:
+                    self.places[id, input] = place
+            into, state = homes[node.scope], "muted" if instance.muted else node.state
             if node.type.startswith(PREFIX):
-                yield from self.instance(instance, node, given, homes[node.scope], state)
+                yield from self.instance(instance, node, inputs, into, state)
             else:
-                own = Node(prefix + node.id, node.type, given, homes[node.scope], state, node.version)
-                self.nodes[own.id] = own
-                own.scope.ids.append(own.id)
+                self.add(Node(id, node.type, inputs, into, state, node.version))
         for graph, home in homes.items():
             if graph is not source.root or not prefix:
-                home.outputs |= {name: link(out, graph) for name, out in graph.outputs.items()}
-        for name, (id, port) in source.inputs.items():
-            if prefix:
-                self.exposed[prefix.removesuffix("/"), name] = prefix + id, port
-                missing = (id, port) not in instance.given and port not in source.nodes[id].inputs
-                if missing:
-                    self.places[prefix + id, port] = at_instance(instance), name
+                for name, out in graph.outputs.items():
+                    at = (graph.owner, graph.port) if graph.owner else ("outputs", name)
+                    home.outputs[name] = link(out, graph, *at)
+        wrong = self.ends(instance)
         if prefix:
-            owner = prefix.removesuffix("/")
-            self.outs[owner], self.kinds[owner] = list(source.root.outputs), instance.name
+            for name, (id, port) in source.inputs.items():
+                self.exposed[prefix[:-1], name] = prefix + id, port
             for name, out in source.root.outputs.items():
-                self.means[Link(owner, name)] = link(out, source.root)
-            if instance.state == "bypassed":
-                self.bypassed.append((owner, source))
+                found = ABSENT if name in wrong else Link(prefix + out.node, out.output)
+                self.means[Link(prefix[:-1], name)] = found
 
     def instance(
-        self, around: Instance, node: Node, given: dict[str, Any], into: Graph, state: str
+        self, around: Instance, node: Node, inputs: dict[str, Any], into: Graph, state: str
     ) -> Iterator[Instance]:
         """A node that runs a sub-workflow."""
-        name, id = node.type.removeprefix(PREFIX), around.prefix + node.id
-        source = self.workflow.graphs.get(name)
+        id, source = around.prefix + node.id, self.runs(around.source, node.id)
         if source is None or not self.sound:
-            if source is None:
-                near = get_close_matches(name, self.workflow.graphs, 1)
-                have = ", ".join(self.workflow.graphs) or "none"
-                hint = f"did you mean {near[0]}?" if near else f"it has {have}"
-                self.tell(around, node.id, "type", f"there is no sub-workflow {name!r} in the file; {hint}")
-            self.nodes[id] = Node(id, "", {}, into)  # nothing more is told of it
-            into.ids.append(id)
+            if source is None and state != "muted":
+                name = node.type.removeprefix(PREFIX)
+                text = f"there is no sub-workflow {name!r} in the file; {self.meant(name)}"
+                self.tell(around.at(node.id), "type", text)
+            self.add(Node(id, "", {}, into, state))  # nothing more is told of it
             return
-        values, places = {}, {}
-        for input, value in given.items():
-            if input not in source.inputs:
-                have = ", ".join(source.inputs) or "none"
-                text = f"there is no input of {node.type} named {input!r}; it has {have}"
-                self.tell(around, node.id, input, text)
-            elif type(value) is not Graph:
-                values[source.inputs[input]] = value
-                places[source.inputs[input]] = self.places.get((id, input), (at(around, node.id), input))
-        yield Instance(source, name, f"{id}/", into, values, places, state)
+        given, places = {}, {}
+        for input, value in inputs.items():
+            if input in source.inputs:
+                if type(node.inputs.get(input)) is not Graph or (node.id, input) in around.given:
+                    given[source.inputs[input]] = value
+            elif (node.id, input) not in around.given:
+                text = f"there is no input of {node.type} named {input!r}; it has {some(source.inputs)}"
+                self.tell(around.at(node.id), input, text)
+        for input, target in source.inputs.items():
+            places[target] = self.places.get((id, input), (around.at(node.id), input))
+        inner = Instance(source, node.type.removeprefix(PREFIX), f"{id}/", into, given, places, bool(state))
+        if state == "bypassed":
+            self.bypassed.append(inner)
+        yield inner
 
-    def tell(self, instance: Instance, id: str, input: str, text: str) -> None:
-        """Note a problem at a node of the file."""
-        problem = Problem(at(instance, id), input, text)
-        if problem not in self.problems:
-            self.problems.append(problem)
+    def add(self, node: Node) -> None:
+        """A node that is there once all is written out."""
+        self.nodes[node.id] = node
+        node.scope.ids.append(node.id)
+
+    def runs(self, source: Workflow, id: str) -> Workflow | None:
+        """The sub-workflow that a node of a graph runs, if it runs one and that is there."""
+        node = source.nodes.get(id)
+        if node is None or not node.type.startswith(PREFIX):
+            return None
+        return self.workflow.graphs.get(node.type.removeprefix(PREFIX))
 
     def unique(self, long: str, short: str) -> str:
         """A name for a body's input that no other body has, so that a value may stand in any scope."""
@@ -253,55 +312,81 @@ class Expander:
         self.taken.add(name)
         return name
 
-    # -- states ---------------------------------------------------------------------------------------------
+    def ends(self, instance: Instance) -> set[str]:
+        """The outputs of a graph that lead nowhere; what is wrong with its named inputs is told with them."""
+        name, source = instance.name, instance.source
+        if name not in self.wrong:
+            self.wrong[name] = set()
+            for input, (id, port) in source.inputs.items():
+                if (name or self.runs(source, id)) and (why := self.misnamed(source, id, port)):
+                    self.tell(instance.at("inputs"), input, why)
+            for output, link in source.root.outputs.items() if name else ():
+                if why := self.astray(source, link, source.root):
+                    self.tell(instance.at("outputs"), output, why)
+                    self.wrong[name].add(output)
+        return self.wrong[name]
 
-    def states(self) -> None:
-        """Say what stands for the outputs of nodes that are muted or bypassed."""
-        for owner, source in self.bypassed:
-            self.pass_by(owner, source)
-        for node in self.nodes.values():
-            kind = self.types.get(node.type)
-            if not node.state or (kind is None and node.state == "bypassed"):
-                continue
-            self.muted.add(node.id)
-            for name, type in kind.outputs.items() if kind else ():
-                found: Any = ABSENT
-                if node.state == "bypassed" and kind and not self.inside(node.id):
-                    for port in kind.ports.values():
-                        value = node.inputs.get(port.name, port.default)
-                        if port.type == type and port.kind != "body" and value is not EMPTY:
-                            found = value
-                            break
-                self.means.setdefault(Link(node.id, name), found)
+    # -- mistakes ---------------------------------------------------------------------------------------
 
-    def inside(self, id: str) -> bool:
-        """Whether a node belongs to a sub-workflow that is bypassed as a whole."""
-        return any(id.startswith(f"{owner}/") for owner, _ in self.bypassed)
+    def tell(self, node: str, input: str, text: str) -> None:
+        """Note a problem, at a place in the file."""
+        self.problems.append(Problem(node, input, text))
 
-    def pass_by(self, owner: str, source: Workflow) -> None:
+    def astray(self, source: Workflow, link: Link, scope: Graph) -> str:
+        """Why a link that stands somewhere leads nowhere; empty if it does not, as far as that is known."""
+        if link.node not in source.nodes or source.resolve(link, scope) is None:
+            why = f"there is no node {link.node!r} here; link to one that is there"
+            return f"links to {str(link)!r}, but {why}"
+        inner, kind = self.runs(source, link.node), self.types.get(source.nodes[link.node].type)
+        outs = inner.root.outputs if inner else kind.outputs if kind else None
+        if outs is None or link.output in outs:
+            return ""
+        return f"links to {link}, but {link.node} gives {some(outs, 'nothing')}; link one of these"
+
+    def misnamed(self, source: Workflow, id: str, port: str) -> str:
+        """Why a named input of a graph stands for nothing; empty if it stands for something."""
+        inner, kind = self.runs(source, id), self.types.get(source.nodes[id].type)
+        have = inner.inputs if inner else kind.ports if kind else None
+        if have is None or port in have:
+            return ""
+        return f"there is no input of {id} named {port!r}; it has {some(have)}"
+
+    def meant(self, name: str) -> str:
+        """Which sub-workflow may have been meant."""
+        graphs = self.workflow.graphs
+        few = len(graphs) * len(self.problems) < COMPARISONS and len(name) <= 100
+        near = get_close_matches(name, graphs, 1) if few else []
+        return f"did you mean {near[0]}?" if near else f"it has {some(graphs)}"
+
+    # -- what is left -----------------------------------------------------------------------------------
+
+    def pass_by(self, instance: Instance) -> None:
         """A bypassed sub-workflow gives its first input of the same type."""
+        owner, source = instance.prefix[:-1], instance.source
         for name in source.root.outputs:
-            link = Link(owner, name)
-            made = self.followed(link)
-            kind = self.types.get(self.nodes[made.node].type) if made.node in self.nodes else None
+            made = link = Link(owner, name)
+            while type(made) is Link and made in self.means:
+                made = self.means[made]
+            kind = self.kind(made.node) if type(made) is Link else None
             wanted = kind.outputs.get(made.output) if kind else None
             self.means[link] = ABSENT
-            for input in source.inputs:
+            for input, place in source.inputs.items():
                 node, port = self.target((owner, input))
-                entry = self.types[self.nodes[node].type].ports.get(port) if self.known(node) else None
-                if entry is not None and entry.type == wanted and port in self.nodes[node].inputs:
-                    self.means[link] = self.nodes[node].inputs[port]
+                entry = kind.ports.get(port) if (kind := self.kind(node)) else None
+                if entry is None or entry.type != wanted or entry.kind == "body":
+                    continue
+                if place in instance.given:
+                    value = instance.given[place]
+                else:  # its own, and what that links to is bypassed with it
+                    value = self.nodes[node].inputs.get(port, entry.default)
+                    value = ABSENT if type(value) in (Link, tuple) else value
+                if value is not EMPTY:
+                    self.means[link] = value
                     break
 
-    def known(self, id: str) -> bool:
-        """Whether a node is there and its type known."""
-        return id in self.nodes and self.nodes[id].type in self.types
-
-    def followed(self, link: Link) -> Link:
-        """The link that a link to a sub-workflow's output stands for."""
-        while type(found := self.means.get(link)) is Link:
-            link = found
-        return link
+    def kind(self, id: str) -> NodeType | None:
+        """The type of a node that is there."""
+        return self.types.get(self.nodes[id].type) if id in self.nodes else None
 
     def target(self, place: Place) -> Place:
         """The input that a sub-workflow's input stands for in the end."""
@@ -309,143 +394,30 @@ class Expander:
             place = self.exposed[place]
         return place
 
-    # -- what is left ---------------------------------------------------------------------------------------
-
-    def meaning(self, link: Link) -> Any:
-        """What a link stands for: a link to a node that is there, a literal, a list with links, or ABSENT."""
-        seen = set[Link]()
-        found: Any = link
-        while type(found) is Link and found in self.means:
-            if found in seen:  # bypassed nodes in a ring
-                return ABSENT
-            seen.add(found)
-            found = self.means[found]
-        return found
-
-    def relink(self) -> None:
-        """Write what each link stands for."""
-        for node in self.nodes.values():
-            for name, value in node.inputs.items():
-                if type(value) is Link:
-                    node.inputs[name] = self.checked(node.id, name, self.meaning(value))
-                elif type(value) is tuple:
-                    items = [self.meaning(v) if type(v) is Link else v for v in value]
-                    items = [self.checked(node.id, name, v) for v in items if v is not ABSENT]
-                    if any(type(v) is tuple for v in items):
-                        text = "a bypassed node gives a list here, which cannot stand in a list; mute it"
-                        self.problems.append(Problem(node.id, name, text))
-                        items = [v for v in items if type(v) is not tuple]
-                    node.inputs[name] = tuple(items) if any(type(v) is Link for v in items) else items
-        for graph in (self.root, *self.bodies):
-            for name, link in list(graph.outputs.items()):
-                found = self.checked(graph.owner or "outputs", name, self.meaning(link))
-                if type(found) is Link:
-                    graph.outputs[name] = found
-                elif found is ABSENT:
-                    del graph.outputs[name]
-                    if graph.owner in self.nodes:
-                        self.mute(graph.owner)
-                else:
-                    text = (
-                        f"{link} is bypassed and gives a literal, which cannot be an output; mute it instead"
-                    )
-                    self.problems.append(Problem(graph.owner or "outputs", name, text))
-                    del graph.outputs[name]
-
-    def checked(self, node: str, input: str, value: Any) -> Any:
-        """A value, once a link to what a sub-workflow does not give was told."""
-        if type(value) is Link and value.node in self.outs:
-            outs = ", ".join(self.outs[value.node]) or "nothing"
-            text = f"links to {value}, but {value.node} gives {outs}; link one of these"
-            self.problems.append(Problem(*self.places.get((node, input), (node, input)), text))
-            return ABSENT
-        return value
-
-    def mute(self, id: str) -> None:
-        """Leave a node out."""
-        self.muted.add(id)
-        kind = self.types.get(self.nodes[id].type)
-        for name in kind.outputs if kind else ():
-            self.means[Link(id, name)] = ABSENT
-
-    def spread(self) -> None:
-        """Mute what needs something muted, and what stands in a body of it."""
-        users: dict[str, list[tuple[str, str]]] = {}
-        owners: dict[str, list[Graph]] = {}
-        outputs: dict[str, list[tuple[Graph, str]]] = {}
-        for node in self.nodes.values():
-            for name, value in node.inputs.items():
-                for item in value if type(value) is tuple else (value,):
-                    if type(item) is Link and item.output:
-                        users.setdefault(item.node, []).append((node.id, name))
-        for graph in (self.root, *self.bodies):
-            owners.setdefault(graph.owner, []).append(graph)
-            for name, link in graph.outputs.items():
-                outputs.setdefault(link.node, []).append((graph, name))
-        waiting = list(self.muted)
-        for node in self.nodes.values():
-            for name in [n for n, v in node.inputs.items() if v is ABSENT]:
-                if node.id not in self.muted and self.without(node, name):
-                    waiting.append(node.id)
-        while waiting:
-            id = waiting.pop()
-            self.muted.add(id)
-            for graph in owners.get(id, ()):
-                waiting += [inner for inner in graph.ids if inner not in self.muted]
-            for user, name in users.get(id, ()):
-                node = self.nodes[user]
-                value = node.inputs.get(name)
-                if user in self.muted or value is None:
-                    continue
-                if type(value) is tuple:
-                    left = [v for v in value if type(v) is not Link or v.node != id]
-                    node.inputs[name] = tuple(left) if any(type(v) is Link for v in left) else left
-                elif self.without(node, name):
-                    waiting.append(user)
-            for graph, name in outputs.get(id, ()):
-                if graph.outputs.pop(name, None) and graph.owner and graph.owner not in self.muted:
-                    waiting.append(graph.owner)
-
-    def without(self, node: Node, name: str) -> bool:
-        """Take an input away from a node; whether the node cannot do without it."""
-        node.inputs.pop(name, None)
-        kind = self.types.get(node.type)
-        port = kind.ports.get(name) if kind else None
-        return port is not None and port.default is EMPTY
-
     def result(self) -> Expansion:
         """The workflow that is left."""
-        gone = self.muted
+        states = States(self.nodes, [self.root, *self.bodies], self.means, self.types)
+        gone = states.muted
         nodes = {id: node._replace(state="") for id, node in self.nodes.items() if id not in gone}
         bodies = tuple(g for g in self.bodies if g.owner in nodes)
         for graph in (self.root, *bodies):
             graph.ids = [id for id in graph.ids if id in nodes]
-        inputs: dict[str, Place] = {}
-        for name, (id, port) in self.workflow.inputs.items():
-            node, input = self.target((id, port))
-            if node in nodes:
-                inputs[name] = node, input
-            elif node in self.outs:
-                have = ", ".join(self.workflow.graphs[self.kinds[node]].inputs) or "none"
-                text = f"there is no input of {node} named {input!r}; it has {have}"
-                self.problems.append(Problem("inputs", name, text))
+        targets = {name: self.target(place) for name, place in self.workflow.inputs.items()}
         left = Workflow(
-            self.workflow.data, self.root, nodes, bodies, inputs,
+            self.workflow.data, self.root, nodes, bodies, {n: p for n, p in targets.items() if p[0] in nodes},
             self.workflow.problems, self.workflow.blemishes,
         )  # fmt: skip
-        return Expansion(left, tuple(self.problems), self.places, frozenset(gone))
+        found = Expansion(self.workflow, left, (), self.places, frozenset(gone))
+        return replace(found, problems=(*self.problems, *map(found.told, states.problems)))
 
 
-def uses(workflow: Workflow) -> list[str]:
-    """The names of the sub-workflows that a graph runs, each as often as it does."""
-    return [n.type.removeprefix(PREFIX) for n in workflow.nodes.values() if n.type.startswith(PREFIX)]
+def some(names: Collection[str], none: str = "none") -> str:
+    """Names, as many as anybody would read."""
+    more = f" and {len(names) - MANY} more" if len(names) > MANY else ""
+    return ", ".join(islice(names, MANY)) + more if names else none
 
 
-def at(instance: Instance, id: str) -> str:
-    """What a node is called in the file: `graph:name/id` in a sub-workflow."""
-    return f"{PREFIX}{instance.name}/{id}" if instance.name else id
-
-
-def at_instance(instance: Instance) -> str:
-    """The node that runs a sub-workflow, as the expansion calls it."""
-    return instance.prefix.removesuffix("/")
+def uses(graph: Workflow) -> dict[str, str]:
+    """The sub-workflow that each node of a graph runs, by id; empty for a node that runs none."""
+    types = {id: node.type for id, node in graph.nodes.items()}
+    return {id: t.removeprefix(PREFIX) if t.startswith(PREFIX) else "" for id, t in types.items()}

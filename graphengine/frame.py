@@ -5,13 +5,19 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from graphengine.keys import Key, bind, canonical, digest
 from graphengine.plan import GATHER, Section, Slots, Step
 
 Activity = Generator[Any, Any, Any]
-"""What the executor's trampoline runs: it yields another one to run first, or a request for one."""
+"""What the executor's trampoline runs: it yields another one to run first, or a request for one.
+
+It is sent the answer in a list, and takes it out: what is passed to `send` lives for as long as that lasts.
+"""
+LATEST = 8
+"""How many results without weak references a node is known to have; a loop passes on the one before."""
 
 
 class Failed(Exception):
@@ -47,7 +53,7 @@ class Frame:
             return self.parent.key(section.origin[slot])
         step = section.maker[slot]
         if step is not None:
-            key = bind(section.key(slot)[1:], [self.env[d] for d in step.deps])
+            key = step.key and bind(section.key(slot)[1:], [self.env[d] for d in step.deps])
             return b"k" + key if key else None
         if slot < len(section.graph.inputs):
             return self.env[section.base + slot]
@@ -62,7 +68,7 @@ class LazyInput:
     slot: int
 
     def __await__(self) -> Activity:
-        return (yield self)
+        return (yield self).pop()
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +83,8 @@ class Handed:
     frame: Frame
     step: Step
     known: dict[int, tuple[Callable[[], Any], Key]] = field(default_factory=dict)
+    held: dict[int, Any] = field(default_factory=dict)
+    """Of the results to which there is no weak reference, such as lists, the latest."""
     learnt: bool = False
 
     def key(self, value: Any) -> Key | None:
@@ -90,14 +98,22 @@ class Handed:
             found = self.known.get(id(value))
         return found[1] if found and found[0]() is value else None
 
-    def enter(self, value: Any, key: Key | None) -> None:
+    def enter(self, value: Any, key: Key | None, input: bool = False) -> None:
         """Know a value, without keeping it alive where that can be helped; its first name stays."""
-        old = self.known.get(id(value))
-        if key is not None and (old is None or old[0]() is not value):
-            try:
-                self.known[id(value)] = weakref.ref(value), key
-            except TypeError:
-                self.known[id(value)] = (lambda: value), key
+        name = id(value)
+        old = self.known.get(name)
+        if key is None or (old is not None and old[0]() is value):
+            return
+        try:
+            self.known[name] = weakref.ref(value), key
+        except TypeError:
+            if input:
+                self.known[name] = (lambda: value), key
+                return
+            self.known[name] = partial(self.held.get, name), key
+            self.held[name] = value
+            if len(self.held) > LATEST:
+                del self.held[next(iter(self.held))]
 
     def learn(self) -> None:
         """Enter the inputs, then their items; the first name of an object stays: the ports' order decides."""
@@ -106,7 +122,7 @@ class Handed:
         items: list[tuple[Any, int]] = []
         for slot in self.step.args:
             value = frame.slots[slot]
-            self.enter(value, frame.key(slot))
+            self.enter(value, frame.key(slot), True)
             if isinstance(value, (list, tuple)):
                 items.append((value, slot))
         for values, slot in items:
@@ -114,6 +130,6 @@ class Handed:
             key = frame.key(slot)
             for i, item in enumerate(values):
                 if maker is not None and maker.type is GATHER:
-                    self.enter(item, frame.key(maker.args[i]))
+                    self.enter(item, frame.key(maker.args[i]), True)
                 elif key is not None:
-                    self.enter(item, b"k" + digest(key + b"[%d]" % i))
+                    self.enter(item, b"k" + digest(key + b"[%d]" % i), True)

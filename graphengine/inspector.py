@@ -27,13 +27,27 @@ class Inspector:
         value = function(*arguments)
         self.unchanged(step, arguments, before)
         if step.type.cached and (first := self.digest(value)) is not None:
-            if self.digest(function(*arguments)) != first:
-                raise NodeImpure(
-                    f"{step.type.id} gives two results for the same inputs; draw what is random from a seed "
-                    'that is an input, or mark the node cache="none"'
-                )
+            self.equal(step, first, function(*arguments))
             self.unchanged(step, arguments, before)
         return value
+
+    async def awaited(self, step: Step, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+        """The same for a function that awaits."""
+        before = self.digests(step, arguments)
+        value = await function(*arguments)
+        self.unchanged(step, arguments, before)
+        if step.type.cached and (first := self.digest(value)) is not None:
+            self.equal(step, first, await function(*arguments))
+            self.unchanged(step, arguments, before)
+        return value
+
+    def equal(self, step: Step, first: bytes, value: Any) -> None:
+        """NodeImpure if a second call gave something else."""
+        if self.digest(value) != first:
+            raise NodeImpure(
+                f"{step.type.id} gives two results for the same inputs; draw what is random from a seed "
+                'that is an input, or mark the node cache="none"'
+            )
 
     def unchanged(self, step: Step, arguments: Sequence[Any], before: Digests) -> None:
         """NodeImpure names the input that is not what it was."""

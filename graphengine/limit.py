@@ -60,7 +60,11 @@ class TimeLimit:
                 self.sent.discard(me)
             raise NodeTooSlow(self.told()) from None
 
-    async def wait(self, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, with each call of it limited."""
+        return lambda *arguments: self.call(function, arguments)
+
+    async def wait(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What awaiting the function gives. NodeTooSlow if it takes longer, computing or waiting."""
         clock = asyncio.timeout(self.seconds)
         try:

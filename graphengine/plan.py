@@ -52,6 +52,7 @@ class Step:
     bodies: tuple[tuple[int, Section], ...] = field(default=(), init=False)
     """Positions of Body arguments, and their sections."""
     key: Key = field(default=b"", init=False)
+    """Empty where what it gives is not to be found again."""
     plain: bool = field(default=True, init=False)
     """Whether it is a function call and nothing else."""
     batch: int = field(default=-1, init=False)
@@ -255,10 +256,10 @@ def several(step: Step, value: Any) -> tuple[Any, ...]:
     return tuple(value)
 
 
-def releases(plan: Plan) -> dict[int, list[int]]:
-    """By the rank of a step outside of bodies: the slots that nothing reads any more once it has run.
+def releases(plan: Plan) -> list[Sequence[int]]:
+    """For each place in the order of a plan: the slots that nothing reads from there on.
 
-    What is wanted stays, and so does what a Lazy or a hoisted step may still ask for.
+    What is wanted stays, and so does what a Lazy or a body may still ask for.
     """
     section, steps = plan.root, list(flat(plan.order))
     stays = {*plan.outputs.values(), *section.wanted}
@@ -269,11 +270,17 @@ def releases(plan: Plan) -> dict[int, list[int]]:
             stays.add(slot)
             if maker := section.maker[slot]:
                 stack += [*maker.strict, *later(maker)]
-    last = {slot: step.rank for step in steps for slot in step.strict}
-    found: dict[int, list[int]] = {}
-    for slot, rank in last.items():
+    last: dict[int, int] = {}
+    for place, some in enumerate(plan.order, 1):
+        for step in some if isinstance(some, tuple) else (some,):
+            if len(step.type.outputs) > 1:  # of several, one may have no reader at all
+                last.update(dict.fromkeys(range(step.out, step.out + len(step.type.outputs)), place))
+            for slot in step.strict:
+                last[slot] = place
+    found: list[Any] = [()] * (len(plan.order) + 1)
+    for slot, place in last.items():
         if slot not in stays and section.maker[slot]:
-            found.setdefault(rank, []).append(slot)
+            found[place] = (*found[place], slot)
     return found
 
 
@@ -282,4 +289,4 @@ def later(step: Step) -> Iterator[int]:
     if not step.plain:
         yield from (slot for _, slot in step.lazies)
         for _, body in step.bodies:
-            yield from body.deferred
+            yield from (slot for slot in body.captures if slot not in body.eager)

@@ -21,6 +21,8 @@ from graphengine.plan import GATHER, UNSET, Plan, Section, Step, by_rank, flat, 
 from graphengine.workflow import Workflow
 
 ALL_AT_ONCE: Mapping[str, int] = {}
+CALL = -1
+"""Stands for the call itself where a position stands for an argument: what depends on it has no key."""
 
 
 def plan(
@@ -84,6 +86,8 @@ class Planner:
         self.workflow, self.types, self.folders = workflow, types, folders
         self.home: dict[str, Graph] = {}
         self.depends: dict[str, frozenset[Param]] = {}
+        self.fleeting: set[str] = set()
+        """Nodes that may give something else in each call of a body, whatever it is called with."""
         self.root = Section(workflow.root)
         self.sections = {workflow.root: self.root}
         self.made: dict[str, Step] = {}
@@ -134,7 +138,9 @@ class Planner:
         """Which arguments each node depends on, and so where it lives."""
         root, nothing = self.workflow.root, frozenset[Param]()
         for item in self.order:
-            found = nothing
+            kind, found = self.types[item.type], nothing
+            if kind.cache == "none" and kind.outputs and item.scope is not root:
+                found = frozenset([Param(item.scope, CALL)])
             for value in item.inputs.values():
                 if type(value) is Link:
                     found |= self.params(value, item.scope)
@@ -144,14 +150,19 @@ class Planner:
                             found |= self.params(link, item.scope)
                 elif type(value) is Graph:
                     for link in value.outputs.values():
-                        found |= {p for p in self.params(link, value) if p.graph is not value}
+                        inside = self.params(link, value)
+                        found |= {p for p in inside if p.graph is not value}
+                        if Param(value, CALL) in inside and item.scope is not root:
+                            found |= {Param(item.scope, CALL)}
                     for inner in self.workflow.within(
                         value
                     ):  # effects run with the body, though nothing reads them
                         if self.types[inner.type].effect:
                             found |= {p for p in self.depends[inner.id] if p.graph is not value}
             self.depends[item.id] = found
-            if self.types[item.type].cached:
+            if any(p.position == CALL for p in found):
+                self.fleeting.add(item.id)
+            if kind.cached:
                 self.home[item.id] = max((p.graph for p in found), key=depth, default=root)
             else:
                 self.home[item.id] = item.scope
@@ -198,7 +209,7 @@ class Planner:
         kind, inputs, scope = self.types[node.type], node.inputs, node.scope
         section = self.root if not self.home else self.sections[self.home[node.id]]
         deps: tuple[int, ...] = ()
-        if self.home:
+        if self.home and node.id not in self.fleeting:
             deps = tuple(sorted({self.sections[p.graph].base + p.position for p in self.depends[node.id]}))
         args: list[int] = []
         strict: list[int] = []
@@ -330,7 +341,7 @@ class Planner:
                 key = digest(key + self.fingerprint(step))
             elif kind.cache == "none" and kind is not GATHER:
                 key = digest(key + os.urandom(16))  # gives something else each time, and so does what follows
-            step.key = key
+            step.key = b"" if step.node in self.fleeting else key
             if kind.cached:
                 other = first.setdefault(key, step)
                 if other is not step:
@@ -390,7 +401,8 @@ def group(section: Section, widest: Mapping[str, int]) -> None:
     waits: dict[int, int] = {}
     users = defaultdict[int, list[Step]](list)
     for step in section.steps:
-        slots = (*step.strict, *(slot for _, slot in step.lazies))
+        asked = (slot for _, body in step.bodies for slot in body.captures)
+        slots = (*step.strict, *(slot for _, slot in step.lazies), *asked)
         needs = {m.rank for s in slots if (m := section.maker[s])}
         waits[step.rank] = len(needs)
         for need in needs:

@@ -330,11 +330,12 @@ def whole(text: str) -> bool:
 
 
 def place(path: tuple[str, ...]) -> tuple[str, str]:
-    """The innermost node and input on a path of keys."""
+    """The innermost node and input on a path of keys; `graph:name/node` in a sub-workflow."""
     node = name = ""
+    home = f"graph:{path[1]}/" if path[:1] == ("graphs",) and len(path) > 2 else ""
     for i, key in enumerate(path[:-1]):
         if key == "nodes":
-            node, name = path[i + 1], ""
+            node, name = home + path[i + 1], ""
         elif key == "inputs" and node:
             name = path[i + 1]
     return node, name

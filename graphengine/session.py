@@ -33,6 +33,7 @@ from graphengine.plan import Plan
 from graphengine.planner import plan
 from graphengine.pool import ModelPool
 from graphengine.registry import Manifest, Registry, installed
+from graphengine.trace import Trace, during
 from graphengine.upgrade import upgraded
 from graphengine.workflow import Workflow
 
@@ -98,10 +99,14 @@ class Session:
         return Folders(models, (resources.workflows(),), settings.outputs, settings.cache)
 
     @cached_property
+    def codec(self) -> Codec:
+        """How values are stored; it makes classes of the packs only."""
+        return Codec({pack.module.partition(".")[0] for pack in self.manifest.packs})
+
+    @cached_property
     def cache(self) -> Cache:
         """The memory tier above the disk tier."""
-        packages = {pack.module.partition(".")[0] for pack in self.manifest.packs}
-        disk = DiskCache(self.settings.cache / "values", self.settings.disk_cache, Codec(packages))
+        disk = DiskCache(self.settings.cache / "values", self.settings.disk_cache, self.codec)
         return Cache(self.settings.memory_cache, disk if self.settings.disk_cache else None)
 
     @cached_property
@@ -146,6 +151,12 @@ class Session:
             if port.seed and node.inputs.get(name, port.default) is None
         }
 
+    def bind(self, workflow: Workflow) -> None:
+        """Import the functions of a workflow's nodes."""
+        nodes = expansion(workflow, self.manifest.types).workflow.nodes.values()
+        missing = {node.type for node in nodes} - self.bound.keys()
+        self.bound |= Registry.only(self.manifest, sorted(missing))
+
     def plan(self, workflow: Workflow, targets: Sequence[str] = ()) -> Plan:
         """What a submitted workflow would run, and what is cached."""
         workflow = expansion(workflow, self.manifest.types).workflow
@@ -153,8 +164,7 @@ class Session:
         if outside:
             text = "is no node of the workflow that stands outside of bodies; choose another target"
             raise WorkflowError([Problem(id, "", text) for id in outside])
-        missing = {node.type for node in workflow.nodes.values()} - self.bound.keys()
-        self.bound |= Registry.only(self.manifest, sorted(missing))
+        self.bind(workflow)
         return plan(workflow, self.bound, self.cache, targets, self.folders, self.pool.widest)
 
     def explain(self, workflow: Workflow, inputs: Mapping[str, Any] | None = None) -> list[Reason]:
@@ -187,36 +197,69 @@ class Session:
         emit: Emit | None = None,
         limit: float | None = None,
         debug: bool = False,
+        trace: Path | None = None,
     ) -> Outcome:
         """Run a workflow to its end; each event goes to `emit`. WorkflowError if `check` refuses it.
 
         `limit` is the number of seconds that each node may take. `debug` runs every node, twice, and fails
-        those that change their inputs or give two results for one key, or another one than before.
+        those that change their inputs or give two results for one key, or another one than before. `trace` is
+        a file to write that tells what was done when; see `graphengine.trace`.
         """
-        workflow = self.submit(workflow, inputs)
-        known = self.cache
-        if debug:
-            with self.forgetting():
-                inspector = Inspector(known.disk.codec if known.disk else Codec(), known)
-                return self.carry_out(workflow, targets, emit, limit, inspector)
-        return self.carry_out(workflow, targets, emit, limit)
+        if trace is None:
+            return self.conduct(workflow, inputs, targets, emit, limit, debug)
+        watch = Trace(workflow.name, self.settings.device)
+        with watch.writing(trace), watch.watching(self.cache):
+            try:
+                return self.conduct(workflow, inputs, targets, emit, limit, debug, watch)
+            finally:
+                if "device" in vars(self.pool):  # now it is known which one `auto` is
+                    watch.device = self.pool.device.name
+
+    def conduct(
+        self,
+        workflow: Workflow,
+        inputs: Mapping[str, Any] | None,
+        targets: Sequence[str],
+        emit: Emit | None,
+        limit: float | None,
+        debug: bool,
+        watch: Trace | None = None,
+    ) -> Outcome:
+        """Check a workflow and run it."""
+        cancels = self.cancels
+        with during(watch, "check"):
+            workflow = self.submit(workflow, inputs)
+        if not debug:
+            return self.carry_out(workflow, targets, emit, limit, None, watch, cancels)
+        inspector = Inspector(self.codec, self.cache)
+        with self.forgetting():
+            return self.carry_out(workflow, targets, emit, limit, inspector, watch, cancels)
 
     def carry_out(
         self,
         workflow: Workflow,
         targets: Sequence[str],
         emit: Emit | None,
-        limit: float | None = None,
-        inspector: Inspector | None = None,
+        limit: float | None,
+        inspector: Inspector | None,
+        watch: Trace | None,
+        cancels: int,
     ) -> Outcome:
-        """Plan and run what is submitted."""
+        """Plan and run what is submitted; `cancels` is how often `cancel` had been called before."""
         if self.settings.device not in ("auto", "cpu"):
             self.pool.device  # noqa: B018 - a device that is not there is told before anything runs
-        planned = self.plan(workflow, targets)
+        with during(watch, "load nodes"):
+            self.bind(workflow)
+        with during(watch, "plan"):
+            planned = self.plan(workflow, targets)
+        if watch is not None:
+            watch.learn(planned)
         executor = self.executor = Executor(
             self.cache, self.pool, self.folders, workflow.data,
             every=self.settings.loop_states, limit=limit, inspector=inspector,
         )  # fmt: skip
+        if self.cancels != cancels:  # while there was nothing to stop yet
+            executor.cancel()
         files: list[Path] = []
         state = "done"
 
@@ -226,6 +269,8 @@ class Session:
                 files.append(Path(event.path))
             elif isinstance(event, events.RunEnded):
                 state = event.state
+            if watch is not None:
+                watch(event)
             if emit is not None:
                 emit(event)
 

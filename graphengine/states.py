@@ -66,12 +66,14 @@ class States:
 
     def meaning(self, value: Any) -> Any:
         """What stands for a link: a link to a node that is there, a literal, a list with links, or ABSENT."""
-        seen = set[Link]()
+        seen: dict[Link, None] = {}
         while type(value) is Link and value in self.means:
             if value in seen:  # bypassed nodes in a ring
-                return ABSENT
-            seen.add(value)
+                value = ABSENT
+                break
+            seen[value] = None
             value = self.means[value]
+        self.means.update(dict.fromkeys(seen, value))  # the way is walked once, however many come along it
         return value
 
     def relink(self) -> None:

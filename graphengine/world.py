@@ -9,8 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from time import perf_counter
 from typing import Any
 
-from graphengine.limit import TimeLimit
-
 THREADS = 8
 Clocked = tuple[Any, float]
 """What a node gave, and the seconds that it took."""
@@ -25,11 +23,9 @@ class World:
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True, name="graphengine-io")
         self.thread.start()
 
-    def submit(
-        self, function: Callable[..., Any], arguments: Sequence[Any], limit: TimeLimit | None = None
-    ) -> Future[Clocked]:
-        """Start a function that awaits. NodeTooSlow if it takes longer than the limit."""
-        return asyncio.run_coroutine_threadsafe(awaited(function, arguments, limit), self.loop)
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Clocked]:
+        """Start a function that awaits."""
+        return asyncio.run_coroutine_threadsafe(awaited(function, arguments), self.loop)
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Future[Clocked]:
         """Start a function that blocks, in a thread."""
@@ -51,13 +47,11 @@ class World:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def awaited(
-    function: Callable[..., Any], arguments: Sequence[Any], limit: TimeLimit | None
-) -> Clocked:
+async def awaited(function: Callable[..., Any], arguments: Sequence[Any]) -> Clocked:
     """What awaiting a call gives, and how long it took."""
     began = perf_counter()
     try:
-        value = await (limit.wait(function, arguments) if limit else function(*arguments))
+        value = await function(*arguments)
     except (SystemExit, KeyboardInterrupt) as error:  # asyncio would end the thread, and all else in it
         raise RuntimeError(f"tried to end the process: {error!r}") from error
     return value, perf_counter() - began

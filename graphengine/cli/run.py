@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from graphengine.workflow import Workflow
 
 
+def duration(seconds: float | None) -> float | None:
+    """A number of seconds that something may take."""
+    if seconds is not None and not 0 < seconds < float("inf"):
+        raise typer.BadParameter(f"{seconds:g} is no time that a node can take; give a number above 0")
+    return seconds
+
+
 def run(
     file: Annotated[str, typer.Argument(metavar=FILE, help=FILE_HELP)],
     values: Annotated[
@@ -46,6 +53,25 @@ def run(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Compute everything anew, and keep nothing.")
     ] = False,
+    limit: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", callback=duration, help="End each node that takes longer."),
+    ] = None,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            help="Run every node, twice, to find those that change an input or give two results for one key.",
+        ),
+    ] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            help="Write what was done when, for ui.perfetto.dev or chrome://tracing.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object an event; the last is the result.")
     ] = False,
@@ -53,18 +79,21 @@ def run(
     """Run a workflow and save what it makes."""
     from graphengine.session import Session
 
+    if trace and (sweep or dry_run):
+        raise typer.BadParameter(f"--trace tells of one run; leave out {'--sweep' if sweep else '--dry-run'}")
+    options = {"limit": limit, "debug": debug}
     sizes = {"memory_cache": 0, "disk_cache": 0} if no_cache else {}
     session = Session(settings(outputs=out, device=device, **sizes))
     try:
         workflow = session.load(path := located(file))
         given = named_inputs(workflow, session.manifest.types, values or (), seed)
         if sweep:
-            raise typer.Exit(swept(session, workflow, given, sweep, path.stem, dry_run, as_json))
+            raise typer.Exit(swept(session, workflow, given, sweep, path.stem, dry_run, as_json, **options))
         workflow = workflow.with_inputs(given)
         if dry_run:
             foretell(session, workflow, as_json)
             return
-        status = carry_out(session, workflow, as_json)
+        status = carry_out(session, workflow, as_json, trace=trace, **options)
     except WorkflowError as error:
         if as_json:
             tell({"event": "refused", "problems": [problem._asdict() for problem in error.problems]})
@@ -74,9 +103,9 @@ def run(
 
 def swept(
     session: Session, workflow: Workflow, given: dict[str, Any], pairs: list[str], name: str,
-    dry_run: bool, as_json: bool,
+    dry_run: bool, as_json: bool, **options: Any,
 ) -> Status:  # fmt: skip
-    """Run, or foretell, every combination of `--sweep`."""
+    """Run, or foretell, every combination of `--sweep`; `options` go to each run."""
     from graphengine.cli import sweep
     from graphengine.sweep import checked
 
@@ -85,7 +114,7 @@ def swept(
     if dry_run:
         sweep.foretell(session, combinations, as_json)
         return Status.DONE
-    return sweep.carry_out(session, combinations, name, as_json)
+    return sweep.carry_out(session, combinations, name, as_json, **options)
 
 
 def foretell(session: Session, workflow: Workflow, as_json: bool) -> None:
@@ -102,8 +131,8 @@ def foretell(session: Session, workflow: Workflow, as_json: bool) -> None:
     results().print(Summary.of_plan(planned).table(workflow))
 
 
-def carry_out(session: Session, workflow: Workflow, as_json: bool) -> Status:
-    """Run it, and tell how it went."""
+def carry_out(session: Session, workflow: Workflow, as_json: bool, **options: Any) -> Status:
+    """Run it, and tell how it went; `options` are those of `Session.run`."""
     from graphengine.cli.console import talk
     from graphengine.cli.display import described, display
     from graphengine.cli.summary import Summary
@@ -116,15 +145,30 @@ def carry_out(session: Session, workflow: Workflow, as_json: bool) -> Status:
         emit(event)
 
     with stoppable(session), display(as_json) as emit:
-        outcome = session.run(workflow, emit=heard)
+        outcome = session.run(workflow, emit=heard, **options)
     if as_json:
         outputs = {name: described(value) for name, value in outcome.outputs.items()}
         files = [str(path) for path in outcome.files]
-        tell({"event": "result", "state": outcome.state, "outputs": outputs, "files": files})
+        found = {"impure": impure(outcome)} if options.get("debug") else {}
+        tell({"event": "result", "state": outcome.state, "outputs": outputs, "files": files} | found)
     else:
         talk().print(summary.table(outcome.workflow))
         hand_over(outcome)
+        if options.get("debug"):
+            for node, text in impure(outcome).items():
+                typer.echo(f"{node}: {text}")
+            if outcome.state == "done":
+                typer.echo("no node changed an input or gave two results", err=True)
+        if trace := options.get("trace"):
+            typer.echo(f"what was done when is in {trace}; open it with ui.perfetto.dev", err=True)
     return ENDS[outcome.state]
+
+
+def impure(outcome: Outcome) -> dict[str, str]:
+    """What `--debug` has found, by node."""
+    from graphengine.errors import NodeImpure
+
+    return {node: str(error) for node, error in outcome.failures.items() if isinstance(error, NodeImpure)}
 
 
 def hand_over(outcome: Outcome) -> None:
