@@ -17,6 +17,8 @@ from graphengine.plan import UNSET, Order, Section, Slots, Step, fill, result, s
 
 GLANCE = 1e-3
 """Seconds; a body call quicker than this is cheaper to run than to look up inside."""
+AHEAD = 32
+"""How many effects of a loop may be under way when the next round begins: each holds on to its values."""
 PLAIN = frozenset([int, float, bool, str, type(None)])
 """Types of values whose key is their content, so that nothing is known of one before it is there."""
 
@@ -37,6 +39,7 @@ class Engine(Protocol):
 
     def finish(self, frame: Frame, order: Order) -> Activity: ...
     def demand(self, frame: Frame, wanted: Sequence[int]) -> Activity: ...
+    def settle_effects(self, frame: Frame, bodies: Sequence[Section], ahead: int = 0) -> None: ...
     def whole(self, frame: Frame, kept: Kept) -> None: ...
     def again(self, step: Step, arguments: Sequence[Any], error: Exception) -> Any: ...
     def fail(self, frame: Frame, step: Step, error: BaseException) -> None: ...
@@ -71,6 +74,8 @@ class BodyInput:
             assert maker is not None
             value = found if len(maker.type.outputs) < 2 else found[out - maker.out]
         else:
+            if self.acts:
+                engine.settle_effects(self.frame, (section,), AHEAD)
             slots = (self.base or (yield from self.open())).copy()
             slots[: len(arguments)] = arguments
             frame = Frame(section, slots, env, self.frame)

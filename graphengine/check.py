@@ -9,7 +9,7 @@ from typing import Any
 from graphengine.errors import Problem
 from graphengine.expansion import expansion
 from graphengine.graph import Graph, Link, Node, Param
-from graphengine.literals import article, mismatch, out_of_bounds, short
+from graphengine.literals import article, mismatch, out_of_bounds, short, wrong_type
 from graphengine.nodetype import EMPTY, NodeType, Port
 from graphengine.types import PLAIN, TypeRef
 from graphengine.workflow import Workflow
@@ -131,6 +131,8 @@ class Checker:
                     wanted = article(apply(port.type, variables))
                     text = f"{short(value)} is {article(given)}, but its other inputs make this {wanted}"
                     self.tell(node.id, name, f"{text}; give it {wanted}")
+                elif why := wrong_type(value, apply(port.type, variables)):
+                    self.tell(node.id, name, why)
 
     def items(
         self, node: Node, name: str, port: Port, values: tuple[Any, ...], variables: dict[str, TypeRef] | None

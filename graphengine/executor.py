@@ -61,8 +61,6 @@ from graphengine.world import Clocked, World
 Emit = Callable[[events.Event], object]
 
 NOTHING: Iterable[Sequence[int]] = repeat(())
-AHEAD = 32
-"""How many effects of loops may be under way when the next round begins: each holds on to its values."""
 PENDING: Any = type("Pending", (), {})()
 """What a node gave that has not come yet."""
 
@@ -172,7 +170,7 @@ class Executor:
                         f"awaits {asked!r}, but a node with Lazy or Body inputs can await only those; "
                         "do the waiting in a node of its own"
                     )
-                asked = None
+                asked = None  # it holds its arguments
         if error is not None:
             raise error
         return value.pop()
@@ -186,8 +184,6 @@ class Executor:
             for future, (home, step) in list(self.waiting.items()):
                 if frame.parent is None or (home is frame and not step.type.effect):
                     self.settle(future)
-            if frame.parent is not None:
-                self.settle_effects(frame.parent, (frame.section,), AHEAD)
 
     def steps(self, frame: Frame, order: Order, free: Iterable[Sequence[int]] = NOTHING) -> Activity:
         """Run steps of one frame in order; `free` says, for each, which slots nothing reads from there on."""
@@ -216,7 +212,8 @@ class Executor:
                 fill(step, slots, value)
                 self.emit(events.NodeCached(step.node))
                 continue
-            self.emit(events.NodeStarted(step.node))
+            if step.plain or not kind.beside:
+                self.emit(events.NodeStarted(step.node))
             began = clock()
             try:
                 if not step.plain:
@@ -256,17 +253,16 @@ class Executor:
                 values[position] = BodyInput(self, frame, section, step.node, handed)
             before = self.inspector.digests(step, values) if self.inspector else {}
             given = (yield kind.run(*values)).pop()
-            if self.waiting:
-                self.settle_effects(frame, [section for _, section in step.bodies])
+            self.settle_effects(frame, [section for _, section in step.bodies])
             if self.inspector:
                 self.inspector.unchanged(step, values, before)
             return given
-        if kind.awaits == "io" or kind.device == "io":
+        if kind.beside:
             world = self.outside()
-            if kind.awaits == "io":
-                future = world.submit(self.watch, step, values)
+            if kind.awaits:
+                future = world.submit(self.awaited, step, values)
             else:
-                future = world.call(self.single, step, values)
+                future = world.call(self.blocking, step, values)
             for i in range(len(kind.outputs) or 1):
                 slots[step.out + i] = future
             self.waiting[future] = frame, step
@@ -328,8 +324,14 @@ class Executor:
             function = self.limit.around(function)
         return self.inspector.call(step, function, arguments) if self.inspector else function(*arguments)
 
-    async def watch(self, step: Step, arguments: Sequence[Any]) -> Any:
-        """The same for a function that awaits."""
+    def blocking(self, step: Step, arguments: Sequence[Any]) -> Any:
+        """One call of a node, in a thread of its own."""
+        self.emit(events.NodeStarted(step.node))
+        return self.single(step, arguments)
+
+    async def awaited(self, step: Step, arguments: Sequence[Any]) -> Any:
+        """One call of a node that awaits the world, watched where that was asked for."""
+        self.emit(events.NodeStarted(step.node))
         function = partial(self.limit.wait, step.run) if self.limit else step.run
         if self.inspector:
             return await self.inspector.awaited(step, function, arguments)
@@ -405,20 +407,14 @@ class Executor:
             self.emit(events.NodeFailed(step.node, failure.node, text))
 
     def settle_effects(self, frame: Frame, bodies: Sequence[Section], ahead: int = 0) -> None:
-        """Wait for the effects of bodies that a node of this frame calls, but for so many of the last ones.
-
-        Failed if one has failed: so does the node, as it would if the effect were not beside this thread.
-        """
-        late = [
-            (future, home, step)
-            for future, (home, step) in self.waiting.items()
-            if home.parent is frame and home.section in bodies
-        ]
+        """Wait for the effects of these bodies, but for the last `ahead`. Failed if one has failed."""
+        late = [(f, h, s) for f, (h, s) in self.waiting.items() if h.parent is frame and h.section in bodies]
         for place, (future, home, step) in enumerate(late, ahead - len(late)):
-            if place < 0 or future.done():
-                self.settle(future)
-                if type(failure := home.slots[step.out]) is Failure:
-                    raise Failed(failure)
+            if place >= 0 and not future.done():
+                break
+            self.settle(future)
+            if type(failure := home.slots[step.out]) is Failure:
+                raise Failed(failure)
 
     def whole(self, frame: Frame, kept: Kept) -> None:
         """Keep what a call of a body gave, now or when the last of its effects has come."""
@@ -447,7 +443,8 @@ class Executor:
         except Exception as error:
             if self.cancelled and isinstance(error, CancelledError):
                 raise Cancelled from None
-            self.later.pop(frame, None)
             self.fail(frame, step, error)
+            for other in [f for f in self.later if f.parent is frame.parent and f.section is frame.section]:
+                del self.later[other]  # a loop may resume after a round only if all before it are whole
             return
         self.emit(events.NodeFinished(step.node, seconds))

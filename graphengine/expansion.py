@@ -60,13 +60,12 @@ class Expansion:
     def told(self, problem: Problem) -> Problem:
         """A problem, at the place in the file and with the names that stand there."""
         place, text = self.place(problem.node, problem.input), problem.text
-        if problem.input:
-            here, there = links_at(self.workflow, *problem[:2]), links_at(self.file, *place)
-            for link, name in zip(here, there, strict=False) if len(here) == len(there) else ():
-                text = text.replace(str(link), str(name))
-                text = text.replace(link.node, name.node) if "/" in link.node else text
-        elif place[0] != problem.node:
-            text = text.replace(problem.node.rpartition("/")[0] + "/", "")
+        here, there = links_at(self.workflow, *problem[:2]), links_at(self.file, *place)
+        for link, name in zip(here, there, strict=False) if len(here) == len(there) else ():
+            text = text.replace(str(link), str(name))
+            text = text.replace(link.node, name.node) if "/" in link.node else text
+        if there or not problem.input:  # else it speaks of a literal, whatever that is
+            text = text.replace("".join(problem.node.rpartition("/")[:2]), "")
         return Problem(*place, text)
 
 
@@ -140,13 +139,12 @@ class Expander:
         self.means: dict[Link, Any] = {}
         """What stands for an output of such a node."""
         self.bypassed: list[Instance] = []
-        self.wrong: dict[str, set[str]] = {}
-        """The outputs of each sub-workflow that lead nowhere."""
+        self.wrong: dict[str, set[Place]] = {}
         self.taken: set[str] = set()
         self.sound = self.bounded()
         waiting = [Instance(workflow, "", "", self.root, {}, {})]
         while waiting:
-            waiting += self.write(waiting.pop())
+            waiting += reversed(list(self.write(waiting.pop())))
         for instance in self.bypassed:
             self.pass_by(instance)
         self.found = self.result()
@@ -156,7 +154,7 @@ class Expander:
         graphs = self.workflow.graphs
         size: dict[str, Size] = {}
         path: dict[str, None] = {}
-        stack = list(graphs)
+        stack = list(graphs)[::-1]
         while stack:
             name = stack[-1]
             if name in size:
@@ -259,12 +257,12 @@ class Expander:
                 for name, out in graph.outputs.items():
                     at = (graph.owner, graph.port) if graph.owner else ("outputs", name)
                     home.outputs[name] = link(out, graph, *at)
-        wrong = self.ends(instance)
+        wrong = self.ends(source, instance.name)
         if prefix:
             for name, (id, port) in source.inputs.items():
                 self.exposed[prefix[:-1], name] = prefix + id, port
             for name, out in source.root.outputs.items():
-                found = ABSENT if name in wrong else Link(prefix + out.node, out.output)
+                found = ABSENT if ("outputs", name) in wrong else Link(prefix + out.node, out.output)
                 self.means[Link(prefix[:-1], name)] = found
 
     def instance(
@@ -279,8 +277,11 @@ class Expander:
                 self.tell(around.at(node.id), "type", text)
             self.add(Node(id, "", {}, into, state))  # nothing more is told of it
             return
-        given, places = {}, {}
+        name = node.type.removeprefix(PREFIX)
+        given, places, wrong = {}, {}, self.ends(source, name)
         for input, value in inputs.items():
+            if ("inputs", input) in wrong:
+                continue
             if input in source.inputs:
                 if type(node.inputs.get(input)) is not Graph or (node.id, input) in around.given:
                     given[source.inputs[input]] = value
@@ -289,7 +290,7 @@ class Expander:
                 self.tell(around.at(node.id), input, text)
         for input, target in source.inputs.items():
             places[target] = self.places.get((id, input), (around.at(node.id), input))
-        inner = Instance(source, node.type.removeprefix(PREFIX), f"{id}/", into, given, places, bool(state))
+        inner = Instance(source, name, f"{id}/", into, given, places, bool(state))
         if state == "bypassed":
             self.bypassed.append(inner)
         yield inner
@@ -312,19 +313,20 @@ class Expander:
         self.taken.add(name)
         return name
 
-    def ends(self, instance: Instance) -> set[str]:
-        """The outputs of a graph that lead nowhere; what is wrong with its named inputs is told with them."""
-        name, source = instance.name, instance.source
-        if name not in self.wrong:
-            self.wrong[name] = set()
-            for input, (id, port) in source.inputs.items():
-                if (name or self.runs(source, id)) and (why := self.misnamed(source, id, port)):
-                    self.tell(instance.at("inputs"), input, why)
-            for output, link in source.root.outputs.items() if name else ():
+    def ends(self, source: Workflow, graph: str) -> set[Place]:
+        """The named inputs and outputs of a sub-workflow, or the file, that lead nowhere; tells them once."""
+        wrong = self.wrong.get(graph)
+        if wrong is None:
+            wrong, home = self.wrong.setdefault(graph, set()), f"{PREFIX}{graph}/" if graph else ""
+            for name, (id, port) in source.inputs.items():
+                if (graph or self.runs(source, id)) and (why := self.misnamed(source, id, port)):
+                    wrong.add(("inputs", name))
+                    self.tell(f"{home}inputs", name, why)
+            for name, link in source.root.outputs.items() if graph else ():
                 if why := self.astray(source, link, source.root):
-                    self.tell(instance.at("outputs"), output, why)
-                    self.wrong[name].add(output)
-        return self.wrong[name]
+                    wrong.add(("outputs", name))
+                    self.tell(f"{home}outputs", name, why)
+        return wrong
 
     # -- mistakes ---------------------------------------------------------------------------------------
 
@@ -379,8 +381,8 @@ class Expander:
                     value = instance.given[place]
                 else:  # its own, and what that links to is bypassed with it
                     value = self.nodes[node].inputs.get(port, entry.default)
-                    value = ABSENT if type(value) in (Link, tuple) else value
-                if value is not EMPTY:
+                    value = ABSENT if type(value) in (Link, tuple, Graph) else value
+                if value is not EMPTY and value is not None:
                     self.means[link] = value
                     break
 

@@ -98,6 +98,11 @@ class NodeType:
         return not self.outputs
 
     @cached_property
+    def beside(self) -> bool:
+        """Whether it runs beside the device's thread."""
+        return self.awaits == "io" or (self.device == "io" and not self.awaits)
+
+    @cached_property
     def context(self) -> int | None:
         """Which argument is the Context, if there is one."""
         return next((i for i, p in enumerate(self.inputs.values()) if p.kind == "context"), None)

@@ -59,7 +59,8 @@ class States:
                 found: Any = ABSENT
                 for port in kind.ports.values() if kind and node.state == "bypassed" else ():
                     value = node.inputs.get(port.name, port.default)
-                    if port.type == type and port.kind != "body" and value is not EMPTY:
+                    nothing = value is EMPTY or value is None or isinstance(value, Graph)
+                    if port.type == type and port.kind != "body" and not nothing:
                         found = value
                         break
                 self.means[Link(node.id, name)] = found

@@ -158,7 +158,7 @@ class Trace:
     def start(self, node: str, now: int) -> None:
         """A node begins."""
         kind, top = self.kinds.get(node), self.stack[-1] if self.stack else None
-        if kind is not None and kind.awaits != "engine" and (kind.awaits == "io" or kind.device == "io"):
+        if kind is not None and kind.beside:
             self.beside[node].append(Open([node], kind, now))
         elif top is not None and kind is not None and kind is top.kind and not kind.awaits:
             top.nodes.append(node)  # nothing else can begin during a plain call: they are one
@@ -187,9 +187,10 @@ class Trace:
         """Note a call that is over, and has just left the stack."""
         errors = [*call.errors, *([error] if error else [])]
         end = now if errors else call.start + in_ns(call.seconds)
-        # A value is written to disk after the call that gave it, and before that is told.
+        # A value is written to disk after the call that gave it, and before that is told; all else is inside,
+        # though the seconds may have been counted from a moment after the beginning was told.
+        end = max([end, *(s.end for s in call.inner if s.start < end or s.kind != "cache")])
         after = [s for s in call.inner if s.start >= end]
-        end = max([end, *(s.end for s in call.inner if s.start < end)])
         self.put(Slice(" + ".join(call.nodes), "node", call.start, end, self.of(call, errors)))
         if self.stack:
             self.stack[-1].inner += after

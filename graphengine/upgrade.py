@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from graphengine.errors import Problem, WorkflowError
 from graphengine.graph import Node
 from graphengine.nodetype import NodeType
+from graphengine.reader import ID
 from graphengine.workflow import Workflow
 
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
@@ -19,57 +19,70 @@ Migrations = Callable[[str], tuple[Migration, ...]]
 def upgraded(workflow: Workflow, types: Mapping[str, NodeType], migrations: Migrations) -> Workflow:
     """The same workflow with today's ids and inputs; itself where nothing is old.
 
-    A node is as old as its `version` says. One that says nothing is of today if today's type knows all its
-    inputs, and as old as can be if not. WorkflowError names the nodes that cannot be brought to today's form.
+    A node is as old as its `version` says. One that says nothing is of today if today's type knows all inputs
+    that are given or named, and as old as can be if not. WorkflowError names the nodes that cannot be brought
+    to today's form.
     """
     used = {node.type for _, node in everywhere(workflow)}
     if all(id.startswith("graph:") or (id in types and not types[id].migrations) for id in used):
         return workflow
     aliases = {alias: kind.id for kind in types.values() for alias in kind.aliases if alias not in types}
-    old = [
-        (at, node, types[id])
-        for at, node in everywhere(workflow)
-        if (id := aliases.get(node.type, node.type)) in types and (id != node.type or age(node, types[id]))
-    ]
+    names: dict[str, dict[str, str]] = {}
+    """By node: the inputs of it that have names in the file, or in its sub-workflow."""
+    for home, graph in homes(workflow):
+        for name, (id, port) in graph.inputs.items():
+            names.setdefault(home + id, {})[name] = port
+    old = []
+    for at, node in everywhere(workflow):
+        kind = types.get(aliases.get(node.type, node.type))
+        older = age(node, kind, names.get(at, {}).values()) if kind else 0
+        if kind and (older or kind.id != node.type) and ID(node.id):
+            old.append((at, kind, older))
     if not old:
         return workflow
-    data, problems = deepcopy(workflow.data), list[Problem]()
-    for at, node, kind in old:
+    data, problems = copied(workflow.data), list[Problem]()
+    for at, kind, older in reversed(old):  # inner ones first: a migration may move a body elsewhere
         spec = data
         for key in workflow.path(at):
             spec = spec[key]
         spec["type"] = kind.id
-        if older := age(node, kind):
+        if older and isinstance(spec.get("inputs", {}), dict):
             steps = migrations(kind.id)[-older:]
-            named = inputs_of(data, at)
             try:
-                renamed = {name: follow(port, steps) for name, port in named_ports(named, node.id)}
-                spec["inputs"] = through(spec.get("inputs") or {}, steps)
+                spec["inputs"] = through(spec.get("inputs", {}), steps)
             except Exception as error:
                 text = f"its inputs cannot be brought to version {kind.version} of {kind.id}: {error}"
                 problems.append(Problem(at, "", text))
                 continue
             spec["version"] = kind.version
-            named |= {name: f"{node.id}.{port}" for name, port in renamed.items()}
+            home, _, id = at.removeprefix("graph:").rpartition("/")
+            whole: dict[str, Any] = data["graphs"][home] if home else data
+            for name, port in names.get(at, {}).items():
+                whole["inputs"][name] = f"{id}.{follow(port, steps)}"
     if problems:
-        raise WorkflowError(problems)
+        raise WorkflowError(problems[::-1])
     return Workflow.of(data, workflow.blemishes)
 
 
 def everywhere(workflow: Workflow) -> Iterator[tuple[str, Node]]:
     """Every node, those of sub-workflows too, with what `Workflow.path` calls it."""
-    yield from workflow.nodes.items()
-    for name, graph in workflow.graphs.items():
-        yield from ((f"graph:{name}/{id}", node) for id, node in graph.nodes.items())
+    for home, graph in homes(workflow):
+        yield from ((home + id, node) for id, node in graph.nodes.items())
 
 
-def age(node: Node, kind: NodeType) -> int:
-    """How many migrations a node has to go through."""
+def homes(workflow: Workflow) -> Iterator[tuple[str, Workflow]]:
+    """The file and its sub-workflows, with what the names of their nodes begin with."""
+    yield "", workflow
+    yield from ((f"graph:{name}/", graph) for name, graph in workflow.graphs.items())
+
+
+def age(node: Node, kind: NodeType, named: Iterable[str]) -> int:
+    """How many migrations a node has to go through, some of whose inputs are named."""
     if not kind.migrations:
         return 0
     if node.version:
         return min(max(0, kind.version - node.version), kind.migrations)
-    return 0 if node.inputs.keys() <= kind.ports.keys() else kind.migrations
+    return 0 if {*node.inputs, *named} <= kind.ports.keys() else kind.migrations
 
 
 def through(inputs: dict[str, Any], steps: tuple[Migration, ...]) -> dict[str, Any]:
@@ -93,18 +106,13 @@ def follow(port: str, steps: tuple[Migration, ...]) -> str:
     return next((name for name, value in found.items() if value is mark), port)
 
 
-def inputs_of(data: dict[str, Any], at: str) -> dict[str, Any]:
-    """The named inputs of the file, or of the sub-workflow that a node stands in."""
-    if at.startswith("graph:"):
-        data = data["graphs"][at.removeprefix("graph:").partition("/")[0]]
-    found = data.get("inputs")
-    return found if isinstance(found, dict) else {}
-
-
-def named_ports(named: Mapping[str, Any], id: str) -> list[tuple[str, str]]:
-    """The named inputs that stand for an input of one node, with that input."""
-    return [
-        (name, place.partition(".")[2])
-        for name, place in named.items()
-        if isinstance(place, str) and place.partition(".")[0] == id
-    ]
+def copied(data: Any) -> Any:
+    """A copy of JSON data in which nothing is shared with it, nor within; no node is upgraded twice."""
+    top = [data]
+    places: list[tuple[Any, Any]] = [(top, 0)]
+    for home, key in places:  # grows meanwhile
+        value = home[key]
+        if isinstance(value, (dict, list)):
+            value = home[key] = dict(value) if isinstance(value, dict) else list(value)
+            places += [(value, inner) for inner in (value if isinstance(value, dict) else range(len(value)))]
+    return top[0]

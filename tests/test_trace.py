@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 import samples
 import torch
-from samples import TYPES, body, call, file, link
+from samples import TYPES, arrived, body, call, file, link
 
 from graphengine import events
 from graphengine.authoring import NO_CONTEXT, Context, Folders, Handle, node
@@ -75,6 +75,16 @@ def slow_io(n: int) -> int:
     return n
 
 
+@node(device="io")
+def meet_io(n: int, others: int) -> int:
+    """Waits in a thread until so many others are waiting too."""
+    arrived.append(n)
+    until = time.monotonic() + 10
+    while len(arrived) <= others and time.monotonic() < until:
+        time.sleep(0.001)
+    return n
+
+
 @node
 async def slow_awaiting(n: int) -> int:
     """Awaits a while."""
@@ -97,7 +107,7 @@ def long(n: int, ctx: Context = NO_CONTEXT) -> int:
     return n
 
 
-FUNCTIONS = (weights, use, use_io, slow, slow_io, slow_awaiting, fail_io, long)
+FUNCTIONS = (weights, use, use_io, slow, slow_io, meet_io, slow_awaiting, fail_io, long)
 MINE = TYPES | {t.id: t for t in (read(f, "t", f.__name__) for f in FUNCTIONS)}
 
 
@@ -290,12 +300,16 @@ def test_the_times_of_the_nodes_are_those_that_were_told(tmp_path: Path) -> None
     told = done.seconds()
     assert found.keys() == told.keys()
     for name, seconds in told.items():
-        assert found[name] == pytest.approx(seconds, rel=0.02, abs=2e-4)
+        # What is told of a time was measured a moment before; one that holds others reaches to their ends.
+        slack = 0.1 if name in ("f", "s") else 1e-6
+        assert seconds - 1e-6 <= found[name] <= seconds + slack
     assert done.trace.inside(done.trace.of("node", "far")[0], "s")
 
 
 def test_nodes_beside_the_device_have_rows_of_their_own(tmp_path: Path) -> None:
-    nodes = {f"i{k}": call("slow_io", n=k) for k in range(3)} | {"a": call("slow_awaiting", n=9)}
+    arrived.clear()
+    nodes = {f"i{k}": call("meet_io", n=k, others=3) for k in range(3)}
+    nodes["a"] = call("meet", n=9, others=3)
     text = file({"v": "t.value"}, **nodes, d=call("slow", n=1),
                 t=call("total", items=[*(link(f"{n}.value") for n in nodes), link("d.value")]))  # fmt: skip
     done = Traced(session(tmp_path), text, tmp_path)
@@ -306,7 +320,7 @@ def test_nodes_beside_the_device_have_rows_of_their_own(tmp_path: Path) -> None:
     assert rows["d"] == rows["t"] == DEVICE
     told = done.seconds()
     for s in trace.of("node"):
-        assert s.length / 1e6 == pytest.approx(told[s.name], rel=0.02, abs=2e-4)
+        assert s.length / 1e6 == pytest.approx(told[s.name], abs=1e-6)
 
 
 def test_rows_are_used_again(tmp_path: Path) -> None:
@@ -330,7 +344,7 @@ def test_several_calls_as_one_are_one_slice(tmp_path: Path) -> None:
     assert fused.args == {"node": "p0, p1, p2", "type": "t.predict", "cached": False, "calls": 3}
     assert done.trace.parent(fused).name == "f 1"
     told = done.seconds()
-    assert fused.length / 1e6 == pytest.approx(told["p0"] + told["p1"] + told["p2"], rel=0.02, abs=2e-4)
+    assert fused.length / 1e6 == pytest.approx(told["p0"] + told["p1"] + told["p2"], abs=1e-6)
 
 
 def test_models_that_are_loaded_stand_in_the_node_that_needs_them(tmp_path: Path) -> None:
@@ -590,6 +604,23 @@ def test_a_round_holds_its_first_node_though_its_seconds_were_taken_later_than_i
     tell(71, events.RunEnded("done", 71e-6))
     found = {s.name: (s.start // 1000, s.end // 1000) for s in trace.slices}
     assert found == {"y": (10, 29), "f 1": (10, 50), "f 2": (55, 60), "f": (1, 61), "run": (0, 71)}
+
+
+def test_a_round_stands_in_its_loop_though_that_was_counted_from_later_on() -> None:
+    clock = Clock()
+    trace = Trace("name", "cpu", clock)
+    trace.kinds = {"f": TYPES["t.fold"]}
+    for at, event in (
+        (0, events.RunPlanned(("f",), (), ())),
+        (1, events.NodeStarted("f")),
+        (50, events.BodyFinished("f", 1, False, 38e-6)),
+        (60, events.BodyFinished("f", 2, False, 5e-6)),
+        (61, events.NodeFinished("f", 20e-6)),
+        (71, events.RunEnded("done", 71e-6)),
+    ):
+        clock.time = at * 1000
+        trace(event)
+    assert {s.name: (s.start // 1000, s.end // 1000) for s in trace.slices}["f"] == (1, 60)
 
 
 def test_a_node_that_is_not_known_and_an_end_without_a_beginning_do_no_harm() -> None:

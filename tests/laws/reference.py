@@ -99,7 +99,7 @@ class Scope:
         kind, state = self.types[spec["type"]], spec.get("state")
         for port in kind.ports.values() if state == "bypassed" else ():
             value = spec["inputs"].get(port.name, port.default)
-            if port.type == kind.outputs[output] and port.kind != "body" and value is not EMPTY:
+            if port.type == kind.outputs[output] and port.kind != "body" and value not in (EMPTY, None):
                 return home.source(value["link"]) if linked(value) else Source(home, literal=value)
         return None if state or home.lacks(id) else Source(home, id, output)
 

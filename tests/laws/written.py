@@ -83,7 +83,8 @@ class Copy(NamedTuple):
             wanted = self.type_of(id, output, "outputs")
             for name in inner.graph["inputs"]:
                 if self.type_of(id, name, "inputs") == wanted:
-                    if (found := inner.own(*inner.graph["inputs"][name].split("."))) is not EMPTY:
+                    found = inner.own(*inner.graph["inputs"][name].split("."))
+                    if found is not EMPTY and found is not None:
                         return found
         return inner.link(inner.graph["outputs"][output])
 
