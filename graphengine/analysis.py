@@ -57,6 +57,17 @@ def ancestors(workflow: Workflow, id: str) -> set[str]:
     return set(nx.ancestors(digraph(workflow), id))
 
 
+def inner_first(workflow: Workflow) -> list[str]:
+    """The sub-workflows, each after those that it runs, and those that run each other in any order."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(workflow.graphs)
+    for name, inner in workflow.graphs.items():
+        used = {node.type.removeprefix("graph:") for node in inner.nodes.values()}
+        graph.add_edges_from((other, name) for other in used if other in workflow.graphs)
+    rings = nx.condensation(graph)
+    return [name for ring in nx.topological_sort(rings) for name in sorted(rings.nodes[ring]["members"])]
+
+
 def layers(edges: Sequence[tuple[str, str]], names: Sequence[str]) -> list[list[str]]:
     """Columns for a drawing: each name stands one further than the last that it depends on.
 

@@ -12,6 +12,7 @@ Everything works through lists, not through the call stack, so nothing may be ne
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -51,6 +52,8 @@ class Expansion:
     places: Mapping[Place, Place] = field(default_factory=dict)
     muted: frozenset[str] = frozenset()
     """The ids of nodes that are left out."""
+    words: dict[Place, tuple[dict[str, str], str]] = field(default_factory=dict)
+    """By the place of a problem: what links there are called in the file, and what is no part of a name."""
 
     def place(self, node: str, input: str) -> Place:
         """Where the value of an input is written in the file."""
@@ -59,14 +62,17 @@ class Expansion:
 
     def told(self, problem: Problem) -> Problem:
         """A problem, at the place in the file and with the names that stand there."""
-        place, text = self.place(problem.node, problem.input), problem.text
-        here, there = links_at(self.workflow, *problem[:2]), links_at(self.file, *place)
-        for link, name in zip(here, there, strict=False) if len(here) == len(there) else ():
-            text = text.replace(str(link), str(name))
-            text = text.replace(link.node, name.node) if "/" in link.node else text
-        if there or not problem.input:  # else it speaks of a literal, whatever that is
-            text = text.replace("".join(problem.node.rpartition("/")[:2]), "")
-        return Problem(*place, text)
+        at, place, text = problem[:2], self.place(problem.node, problem.input), problem.text
+        if at not in self.words:
+            here, there = links_at(self.workflow, *at), links_at(self.file, *place)
+            pairs = list(zip(here, there, strict=False)) if len(here) == len(there) else []
+            names = {link.node: name.node for link, name in pairs if "/" in link.node}
+            names |= {str(link): str(name) for link, name in pairs}
+            literal = problem.input and not there  # which may say whatever the user wrote
+            self.words[at] = names, "" if literal else "".join(problem.node.rpartition("/")[:2])
+        names, home = self.words[at]
+        text = re.sub(r"[\w/.]+", lambda found: names.get(found[0], found[0]), text) if names else text
+        return Problem(*place, text.replace(home, ""))
 
 
 def links_at(workflow: Workflow, node: str, input: str) -> list[Link]:
@@ -194,25 +200,27 @@ class Expander:
             letters += inner.letters + (inner.nodes + 1) * len(id)
         return Size(min(nodes, LARGEST + 1), min(parts, PARTS + 1), min(letters, LETTERS + 1))
 
-    def write(self, instance: Instance) -> Iterator[Instance]:
-        """Write the nodes of one graph and its bodies; gives those that run sub-workflows."""
-        source, prefix = instance.source, instance.prefix
-        homes = {source.root: instance.into}
+    def homes(self, instance: Instance) -> dict[Graph, Graph]:
+        """By a graph and its bodies: where their nodes are to be written."""
+        source, found = instance.source, {instance.source.root: instance.into}
         for graph in source.bodies:
+            text, parent = "", found.get(graph.parent) if graph.parent else None
             if source.nodes[graph.owner].type.startswith(PREFIX):
                 text = "a sub-workflow takes no body; put it in there"
+            elif parent and parent.depth == DEPTH:
+                text = f"bodies are nested deeper than {DEPTH} with sub-workflows written out; take one out"
+            if text:
                 self.tell(instance.at(graph.owner), graph.port, text)
-            elif graph.parent in homes:  # else it is in a body that is not there
-                parent = homes[graph.parent]
-                if parent.depth == DEPTH:
-                    text = (
-                        f"bodies are nested deeper than {DEPTH} with sub-workflows written out; take one out"
-                    )
-                    self.tell(instance.at(graph.owner), graph.port, text)
-                    continue
-                names = tuple(self.unique(f"{prefix}{graph.owner}/{name}", name) for name in graph.inputs)
-                body = homes[graph] = Graph(names, parent, prefix + graph.owner, graph.port, parent.depth + 1)
-                self.bodies.append(body)
+            elif parent:  # else it is in a body that is not there
+                owner = instance.prefix + graph.owner
+                names = tuple(self.unique(f"{owner}/{name}", name) for name in graph.inputs)
+                found[graph] = Graph(names, parent, owner, graph.port, parent.depth + 1)
+                self.bodies.append(found[graph])
+        return found
+
+    def write(self, instance: Instance) -> Iterator[Instance]:
+        """Write the nodes of one graph and its bodies; gives those that run sub-workflows."""
+        source, prefix, homes = instance.source, instance.prefix, self.homes(instance)
 
         def link(link: Link, scope: Graph, node: str, input: str) -> Any:
             if not link.output:

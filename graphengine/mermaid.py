@@ -26,11 +26,15 @@ RESERVED = {
     "direction",
 }
 """Words that Mermaid takes for its own; such an id is written in capitals, which no other id has."""
+STYLES = {"muted": "opacity:0.45,stroke-dasharray:5 4", "bypassed": "stroke-dasharray:5 4"}
+"""How nodes look that are left out."""
 
 
 def mermaid(workflow: Workflow, types: Mapping[str, NodeType]) -> str:
     """The flowchart as text. Node types that are not known are drawn from what the file says of them."""
-    return "\n".join(["flowchart LR", *cards(workflow), *arrows(workflow, types)]) + "\n"
+    styles = [f"  classDef {state} {STYLES[state]}" for state in STYLES
+              if any(node.state == state for node in workflow.nodes.values())]  # fmt: skip
+    return "\n".join(["flowchart LR", *cards(workflow), *arrows(workflow, types), *styles]) + "\n"
 
 
 def cards(workflow: Workflow) -> Iterator[str]:
@@ -49,7 +53,8 @@ def cards(workflow: Workflow) -> Iterator[str]:
             stack += [f"{indent}end", *outs[::-1], *reversed(workflow.within(item))]
             continue
         inner = list(bodies(item))
-        yield f"{indent}{name_of(item.id)}[{quoted(item.id, item.type, *literals(item))}]"
+        kind, style = (f"{item.type}, {item.state}", f":::{item.state}") if item.state else (item.type, "")
+        yield f"{indent}{name_of(item.id)}[{quoted(item.id, kind, *literals(item))}]{style}"
         stack += inner[::-1]
 
 

@@ -338,7 +338,7 @@ def place(path: tuple[str, ...]) -> tuple[str, str]:
             node, name = home + path[i + 1], ""
         elif key == "inputs" and node:
             name = path[i + 1]
-    return node, name
+    return node or home[:-1], name
 
 
 def kind_of(value: Any) -> str:

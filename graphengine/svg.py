@@ -12,7 +12,7 @@ from html import escape
 from itertools import pairwise
 from typing import NamedTuple
 
-from graphengine.analysis import Round, bodies, outside, rounds, shown
+from graphengine.analysis import Round, bodies, inner_first, outside, rounds, shown
 from graphengine.check import Checker
 from graphengine.graph import Graph, Link, Node, links
 from graphengine.layout import Box, End, Placed, Point, place
@@ -28,6 +28,7 @@ svg{font:11px system-ui,-apple-system,'Segoe UI',sans-serif;background:#fff;fill
 .card{fill:#f6f8fa;stroke:#d0d7de}.frame{fill:#fff;stroke:#d0d7de}.title{font-weight:600;font-size:12px}
 .quiet{fill:#6e7781}.named{fill:#0969da}
 .wire{fill:none;stroke-width:1.8}.back{stroke-dasharray:6 4}.end{text-anchor:end}
+.muted{opacity:.45}.muted>.card,.bypassed>.card{stroke-dasharray:5 4}
 @media(prefers-color-scheme:dark){svg{background:#0d1117;fill:#e6edf3}.card{fill:#161b22;stroke:#30363d}
 .frame{fill:#0d1117;stroke:#30363d}.quiet{fill:#8b949e}.named{fill:#58a6ff}}
 """.strip()
@@ -93,7 +94,8 @@ class Drawing:
     def __init__(
         self, workflow: Workflow, types: Mapping[str, NodeType], wires: Mapping[str, WireType]
     ) -> None:
-        self.workflow, self.types, self.colours = workflow, types, wires
+        self.workflow, self.colours = workflow, wires
+        self.types = types = with_graphs(workflow, types)
         self.checked = Checker(workflow, types)
         self.named = {place: name for name, place in workflow.inputs.items()}
         self.used: dict[str, dict[str, None]] = {}
@@ -154,6 +156,9 @@ class Drawing:
             else:
                 given = self.named.get((node.id, name))
                 left.append(Row("", f"{name}: {shown(value)}", "named" if given else "quiet"))
+        graph = self.workflow.graphs.get(node.type.removeprefix("graph:"))
+        if graph and node.type.startswith("graph:"):
+            left += [Row("", name, "quiet") for name in graph.inputs if name not in node.inputs]
         kind = self.types.get(node.type)
         names = dict.fromkeys([*(kind.outputs if kind else ()), *self.used.get(node.id, ())])
         right = [Row(name, name) for name in names]
@@ -163,7 +168,7 @@ class Drawing:
         outs = {row.port: HEAD + (i + 0.5) * ROW for i, row in enumerate(right)}
         both = zip(left + [Row("", "")] * rows, right + [Row("", "")] * rows, strict=False)
         width = max([text_width(f"{a.text}    {b.text}") for a, b in both]
-                    + [text_width(node.id) + 8, text_width(node.type)]) + 2 * PAD  # fmt: skip
+                    + [text_width(node.id) + 8, text_width(subtitle(node))]) + 2 * PAD  # fmt: skip
         frames = []
         for body in bodies(node):
             sheet = self.sheets[body]
@@ -203,13 +208,17 @@ class Drawing:
     def head(self, card: Card, x: float, y: float) -> Iterator[str]:
         """A card's box, title, type and rows."""
         node, box = card.node, card.box
+        if node.state:
+            yield f'<g class="{node.state}">'
         yield rectangle(x, y, box.width, box.height, "card")
         yield text(x + PAD, y + 17, node.id, "title")
-        yield text(x + PAD, y + 32, node.type, "quiet")
+        yield text(x + PAD, y + 32, subtitle(node), "quiet")
         for i, row in enumerate(card.left):
             yield text(x + PAD, y + HEAD + i * ROW + 13, row.text, row.style)
         for i, row in enumerate(card.right):
             yield text(x + box.width - PAD, y + HEAD + i * ROW + 13, row.text, f"end {row.style}")
+        if node.state:
+            yield "</g>"
 
     def border(self, card: Card, frame: Frame, x: float, y: float) -> Iterator[str]:
         """A frame with the labels at its edges, and what a loop carries as a line back."""
@@ -262,6 +271,23 @@ class Drawing:
             kind = kind[1]
         wire = self.colours.get(kind)
         return escape(wire.colour) if wire else GREY
+
+
+def with_graphs(workflow: Workflow, types: Mapping[str, NodeType]) -> Mapping[str, NodeType]:
+    """The node types, and each sub-workflow as if it were one; of its inputs nothing is known."""
+    known = dict(types)
+    for name in inner_first(workflow):
+        id, graph = f"graph:{name}", workflow.graphs[name]
+        given = Checker(graph, known).outputs
+        outputs = {out: given.get(link.node, {}).get(link.output, "any")
+                   for out, link in graph.root.outputs.items()}  # fmt: skip
+        known[id] = NodeType(id, graph.name or name, "", "", "", "", {}, outputs, "")
+    return known
+
+
+def subtitle(node: Node) -> str:
+    """What stands under a node's id: its type, and whether it is left out."""
+    return f"{node.type}, {node.state}" if node.state else node.type
 
 
 def text_width(line: str) -> float:

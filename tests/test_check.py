@@ -451,3 +451,17 @@ def test_the_order_of_the_nodes_in_the_file_decides_nothing(data: Any, seed: int
     ids = ("is part of a cycle", "used twice", "around it gives")
     if not any(word in text for text in found | again for word in ids):
         assert found == again
+
+
+def test_an_object_can_stand_for_nothing_that_comes_through_a_link() -> None:
+    """Not even where its type follows from another input."""
+    text = "is an object, but a Blob comes through a link"
+    nodes = {"b": call("blob", n=1), "s": call("switch", first=True, a=link("b.blob"), b={})}
+    assert told(file({}, **nodes)) == [f"s.b: {{}} {text}"]
+    whole = body(["x", "i"], {"x": "m.blob"}, m=call("mix", blob=link("x"), item=link("i")))
+    assert told(file({}, f=call("fold", start={}, over=[1], body=whole))) == [f"f.start: {{}} {text}"]
+
+
+def test_one_mistake_in_a_list_is_told_once() -> None:
+    nodes = {"t": call("total", items=[link("gone.value"), 1, link("gone.value")])}
+    assert len(told(file({}, **nodes))) == 1

@@ -57,6 +57,19 @@ def test_words_that_mermaid_takes_for_its_own_are_no_ids():
     )
 
 
+def test_sub_workflows_and_what_is_left_out_are_told_apart():
+    nodes = {
+        "a": {"type": "graph:g", "inputs": {"x": 1}},
+        "b": {"type": "t.t", "state": "muted", "inputs": {"x": {"link": "a.y"}}},
+        "c": {"type": "graph:g", "state": "bypassed"},
+    }
+    assert mermaid(Workflow.of({"format": 1, "nodes": nodes, "graphs": {"g": {"nodes": {}}}}), {}) == (
+        'flowchart LR\n  a["a<br>graph:g<br>x: 1"]\n  b["b<br>t.t, muted"]:::muted\n'
+        '  c["c<br>graph:g, bypassed"]:::bypassed\n  a -- "y → x" --> b\n'
+        "  classDef muted opacity:0.45,stroke-dasharray:5 4\n  classDef bypassed stroke-dasharray:5 4\n"
+    )
+
+
 def test_what_the_user_wrote_is_no_syntax():
     text = 'a"] --> b["\n```<b>#'
     drawn = mermaid(Workflow.of({"format": 1, "nodes": {"a": {"type": "t.t", "inputs": {"x": text}}}}), {})

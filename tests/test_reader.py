@@ -379,3 +379,13 @@ def test_no_text_raises_anything_else(text: str) -> None:
     except WorkflowError as error:
         found = error.problems
     assert all(isinstance(p, Problem) for p in found)
+
+
+def test_what_only_the_text_of_a_sub_workflow_shows_is_told_at_its_place() -> None:
+    text = """{"format": 1, "nodes": {}, "graphs": {"g": {"name": "", "name": "", "inputs": {}, "nodes": {
+        "a": {"type": "t.t", "inputs": {"x": NaN, "y": 1, "y": 2}}}}}}"""
+    assert list(map(str, Workflow.parse(text).problems)) == [
+        "graph:g: the key 'name' is there twice, as '' and ''; keep one",
+        "graph:g/a.y: the key 'y' is there twice, as 1 and 2; keep one",
+        "graph:g/a.x: NaN is no JSON number; write a finite number",
+    ]

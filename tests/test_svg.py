@@ -76,5 +76,44 @@ def test_bodies_in_bodies_are_frames_in_frames():
         assert by + bh <= ay + ah
 
 
+SCALE = {
+    "inputs": {"value": "by.first", "factor": "by.second"},
+    "outputs": {"result": "by.value", "same": "inner.image"},
+    "nodes": {
+        "by": {"type": "number.multiply", "inputs": {"first": 0, "second": 1.5}},
+        "inner": {"type": "graph:picture"},
+    },
+}
+PICTURE = {"outputs": {"image": "load.image"}, "nodes": {"load": {"type": "image.load"}}}
+
+
+def test_a_sub_workflow_is_a_card_with_its_inputs_and_outputs_in_their_colours():
+    nodes = {
+        "up": {"type": "graph:scale", "inputs": {"value": 3}},
+        "save": {"type": "image.save", "inputs": {"image": {"link": "up.same"}}},
+    }
+    data = {"format": 1, "nodes": nodes, "graphs": {"scale": SCALE, "picture": PICTURE}}
+    picture = drawn(Workflow.of(data))
+    assert {"up", "graph:scale", "value: 3", "factor", "result", "same"} <= set(texts(picture))
+    (wire,) = [path for path in picture.iter(f"{NAME}path") if path.get("class") == "wire"]
+    assert wire.get("stroke") == REGISTRY.wires["Image"].colour
+
+
+def test_sub_workflows_that_run_themselves_or_are_not_there_are_drawn_too():
+    ring = {"outputs": {"x": "n.x"}, "nodes": {"n": {"type": "graph:ring"}}}
+    nodes = {"a": {"type": "graph:ring"}, "b": {"type": "graph:gone", "inputs": {"y": {"link": "a.x"}}}}
+    picture = drawn(Workflow.of({"format": 1, "nodes": nodes, "graphs": {"ring": ring}}))
+    assert {"a", "graph:ring", "b", "graph:gone", "x", "y"} <= set(texts(picture))
+
+
+@pytest.mark.parametrize("state", ["muted", "bypassed"])
+def test_what_is_left_out_looks_so(state):
+    nodes = {"a": {"type": "number.add", "state": state, "inputs": {"first": 1}}, "b": {"type": "number.add"}}
+    picture = drawn(Workflow.of({"format": 1, "nodes": nodes}))
+    (group,) = [group for group in picture.iter(f"{NAME}g") if group.get("class") == state]
+    assert [text.text for text in group.iter(f"{NAME}text")][:2] == ["a", f"number.add, {state}"]
+    assert {"b", "number.add"} <= set(texts(picture))
+
+
 def test_nothing_is_drawn_of_nothing():
     assert drawn(Workflow.of({"format": 1, "nodes": {}})).get("viewBox") == "0 0 48 48"

@@ -12,8 +12,8 @@ from graphengine.events import Event, NodeCached, NodeFailed, NodeFinished, Node
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from graphengine.expansion import Expansion
     from graphengine.graph import Graph, Node
-    from graphengine.workflow import Workflow
 
 STYLES = {"ran": "green", "cached": "cyan", "failed": "red", "would run": "green"}
 
@@ -62,18 +62,22 @@ class Summary:
             case _:
                 pass
 
-    def table(self, workflow: Workflow) -> Table:
-        """A row a node in the order of the file; under an owner, the nodes of its body that were heard of."""
+    def table(self, found: Expansion) -> Table:
+        """A row a node in the order of the file; under an owner, the nodes of its body that were heard of.
+
+        What is muted or bypassed has a row too, and a sub-workflow one for each of its nodes.
+        """
         from rich.table import Table
         from rich.text import Text
 
         table = Table(box=None, pad_edge=False, header_style="dim")
         for title in ("node", "type", "", "time"):
             table.add_column(title, justify="right" if title == "time" else "left")
-        for depth, node in in_order(workflow):
-            fate = self.fates.get(node.id, Fate("not needed"))
-            if depth and node.id not in self.fates:
+        for depth, node in in_order(found):
+            out = node.id not in found.workflow.nodes
+            if depth and not out and node.id not in self.fates:
                 continue
+            fate = self.fates.get(node.id, Fate((node.state or "muted") if out else "not needed"))
             time = duration(fate.seconds) if fate.runs else ""
             times = f" x {fate.runs}" if fate.runs > 1 else ""
             table.add_row(
@@ -83,15 +87,27 @@ class Summary:
         return table
 
 
-def in_order(workflow: Workflow) -> Iterator[tuple[int, Node]]:
-    """Every node as it stands in the file, the nodes of a body after their owner, and how deep it stands."""
+def in_order(found: Expansion) -> Iterator[tuple[int, Node]]:
+    """Every node as it stands in the file, the nodes of a body after their owner, and how deep it stands.
+
+    A sub-workflow's nodes stand where it is run; a node that is left out stands for itself.
+    """
     from graphengine.graph import Graph
 
-    stack: list[Node | Graph] = [workflow.root]
+    file, left = found.file, found.workflow
+    parts: dict[tuple[str, Graph], list[Node]] = {}
+    for node in left.nodes.values():
+        parts.setdefault((node.id.partition("/")[0], node.scope), []).append(node)
+    stack: list[Node | Graph] = [left.root]
     while stack:
         item = stack.pop()
-        if isinstance(item, Graph):
-            stack += reversed(workflow.within(item))
-        else:
+        if not isinstance(item, Graph):
             yield item.scope.depth, item
-            stack += [value for value in reversed(item.inputs.values()) if isinstance(value, Graph)]
+            if item.id in left.nodes:
+                stack += [value for value in reversed(item.inputs.values()) if isinstance(value, Graph)]
+        elif "/" in item.owner:
+            stack += reversed(left.within(item))
+        else:
+            home = file.nodes[item.owner].inputs[item.port] if item.owner else file.root
+            for node in reversed(file.within(home)):
+                stack += reversed(parts.get((node.id, item), [node]))

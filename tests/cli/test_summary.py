@@ -5,21 +5,23 @@ from __future__ import annotations
 import io
 
 from rich.console import Console
+from samples import TYPES
 
 from graphengine import events
 from graphengine.cli.summary import Summary
+from graphengine.expansion import Expansion, expansion
 from graphengine.workflow import Workflow
 
 NODE = {"type": "t.t"}
 BODY = {"graph": {"inputs": ["x"], "outputs": {"x": "step.v"}, "nodes": {"step": NODE, "quiet": NODE}}}
 LOOP = {"type": "t.t", "inputs": {"body": BODY}}
 NODES = {"a": NODE, "loop": LOOP, "b": NODE, "c": NODE, "unwanted": NODE}
-WORKFLOW = Workflow.of({"format": 1, "nodes": NODES})
+WHOLE = expansion(Workflow.of({"format": 1, "nodes": NODES}), {})
 
 
-def rows(summary: Summary) -> list[str]:
+def rows(summary: Summary, found: Expansion = WHOLE) -> list[str]:
     out = io.StringIO()
-    Console(file=out, width=200).print(summary.table(WORKFLOW))
+    Console(file=out, width=200).print(summary.table(found))
     return [" ".join(line.split()) for line in out.getvalue().splitlines()[1:]]
 
 
@@ -66,3 +68,41 @@ def test_a_plan_says_what_would_run():
     shown = rows(Summary.of_plan(events.RunPlanned(("b",), ("a",), ("c",))))
     assert shown[0] == "a t.t cached"
     assert "b t.t would run" in shown
+
+
+def test_the_nodes_of_a_sub_workflow_stand_where_it_is_run_and_what_is_left_out_says_so():
+    def linked(type, to, **fields):
+        return {"type": type, "inputs": {"a": {"link": to}}} | fields
+
+    plus = {"inputs": {"a": "n.a"}, "outputs": {"v": "m.value"}}
+    plus["nodes"] = {"n": {"type": "t.add", "inputs": {"b": 1}}, "m": linked("t.add", "n.value")}
+    plus["nodes"]["m"]["inputs"]["b"] = 2
+    body = {
+        "graph": {"inputs": ["x", "i"], "outputs": {"x": "q.v"}, "nodes": {"q": linked("graph:plus", "x")}}
+    }
+    body["graph"]["nodes"]["o"] = linked("t.show", "q.v", state="muted")
+    nodes = {
+        "p": {"type": "graph:plus", "inputs": {"a": 1}},
+        "f": {"type": "t.fold", "inputs": {"start": {"link": "p.v"}, "over": [1], "body": body}},
+        "off": linked("t.split", "f.result", state="muted"),
+        "by": linked("graph:plus", "f.result", state="bypassed"),
+        "after": linked("t.split", "off.low"),
+        "end": linked("t.split", "by.v"),
+    }
+    data = {"format": 1, "nodes": nodes, "graphs": {"plus": plus}}
+    summary = Summary()
+    summary(events.RunPlanned(("p/n", "p/m", "f"), (), ("end",)))
+    for id in ("p/n", "p/m", "q/n", "q/m", "f"):
+        summary(events.NodeFinished(id, 1.0))
+    assert rows(summary, expansion(Workflow.of(data), TYPES)) == [
+        "p/n t.add ran 1.0 s",
+        "p/m t.add ran 1.0 s",
+        "f t.fold ran 1.0 s",
+        "q/n t.add ran 1.0 s",
+        "q/m t.add ran 1.0 s",
+        "o t.show muted",
+        "off t.split muted",
+        "by graph:plus bypassed",
+        "after t.split muted",
+        "end t.split not needed",
+    ]

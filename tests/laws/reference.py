@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
+from laws.graphs import bodied, linked
 from laws.written import written_out
 
 from graphengine.authoring import NO_CONTEXT
@@ -52,8 +54,8 @@ def outputs(file: Any, types: Any) -> dict[str, Any]:
     root = Scope(plain, [], None, types)
     root.look()
     sources = {name: source for name, text in plain["outputs"].items() if (source := root.source(text))}
-    found = attempted([*root.effects(), *(source.value for source in sources.values())])
-    values = zip(sources, found[len(found) - len(sources) :], strict=True)
+    attempted(root.effects())
+    values = zip(sources, attempted(source.value for source in sources.values()), strict=True)
     return {name: value for name, value in values if not isinstance(value, Exception)}
 
 
@@ -65,6 +67,15 @@ def attempted(calls: Iterable[Callable[[], Any]]) -> list[Any]:
             found.append(call())
         except Exception as error:
             found.append(error)
+    return found
+
+
+def completed(calls: Iterable[Callable[[], Any]]) -> list[Any]:
+    """What each call gives; the first error once all were made."""
+    found = attempted(calls)
+    for value in found:
+        if isinstance(value, Exception):
+            raise value
     return found
 
 
@@ -143,15 +154,12 @@ class Scope:
     def effects(self) -> list[Callable[[], Any]]:
         """The nodes that run for what they do."""
         own = [(id, spec) for id, spec in self.nodes.items() if not self.types[spec["type"]].outputs]
-        return [lambda id=id: self.run(id) for id, s in own if "state" not in s and not self.lacks(id)]
+        return [partial(self.run, id) for id, spec in own if "state" not in spec and not self.lacks(id)]
 
     def call(self) -> Any:
         """Run a body: what it gives."""
         (text,) = self.graph["outputs"].values()
-        found = attempted([*self.effects(), lambda: self.source(text).value()])
-        if errors := [value for value in found if isinstance(value, Exception)]:
-            raise errors[0]
-        return found[-1]
+        return completed([*self.effects(), self.source(text).value])[-1]
 
     def run(self, id: str) -> dict[str, Any]:
         """What a node gives, by output."""
@@ -164,10 +172,7 @@ class Scope:
     def called(self, id: str) -> dict[str, Any]:
         """Call the function of a node."""
         kind, inputs = self.types[self.nodes[id]["type"]], self.nodes[id]["inputs"]
-        arguments = attempted(lambda port=port: self.argument(inputs, port) for port in kind.inputs.values())
-        if errors := [value for value in arguments if isinstance(value, Exception)]:
-            raise errors[0]
-        given = kind.run(*arguments)
+        given = kind.run(*completed(partial(self.argument, inputs, port) for port in kind.inputs.values()))
         if kind.awaits == "io":
             given = asyncio.run(given)
         elif kind.awaits:
@@ -183,17 +188,5 @@ class Scope:
             return NO_CONTEXT
         value = inputs.get(port.name, port.default)
         if port.kind == "body":
-            return lambda *arguments: Later(lambda: self.body(value, arguments).call())
-        if port.kind == "lazy":
-            return Later(lambda: self.value(value, port))
-        return self.value(value, port)
-
-
-def linked(value: Any) -> bool:
-    """Whether it is a link."""
-    return isinstance(value, dict) and "link" in value
-
-
-def bodied(value: Any) -> bool:
-    """Whether it is a body."""
-    return isinstance(value, dict) and "graph" in value
+            return lambda *arguments: Later(self.body(value, arguments).call)
+        return Later(partial(self.value, value, port)) if port.kind == "lazy" else self.value(value, port)

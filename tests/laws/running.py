@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
@@ -65,23 +65,33 @@ class Ran(NamedTuple):
     failures: dict[str, BaseException]
 
 
-def run(file: Any, cache: Cache | None = None, types: Any = TYPES, every: int = 0, emit: Any = None) -> Ran:
-    """From data to result, with nothing kept if there is no cache. `emit` is called with the executor too."""
-    workflow = Workflow.parse(json.dumps(file))
+def run(
+    file: Any,
+    cache: Cache | None = None,
+    types: Any = TYPES,
+    emit: Any = None,
+    targets: Sequence[str] = (),
+    **options: Any,
+) -> Ran:
+    """From data, or a workflow, to result; with nothing kept if there is no cache.
+
+    `emit` is called with the executor and each event.
+    """
+    workflow = file if isinstance(file, Workflow) else Workflow.parse(json.dumps(file))
     problems = check(workflow, types)
     assert not problems, problems
     cache = Cache(0) if cache is None else cache
     ran.clear()
     heard.clear()
     told: list[Any] = []
-    executor = Executor(cache, every=every)
+    executor = Executor(cache, **options)
 
     def hear(event: Any) -> None:
         told.append(event)
         if emit is not None:
             emit(executor, event)
 
-    outputs = executor.run(plan(workflow, types, cache), hear)
+    outputs = executor.run(plan(workflow, types, cache, targets), hear)
     return Ran({n: plain(v) for n, v in outputs.items()}, sorted(heard), told, executor.failures)
 
 
@@ -132,7 +142,7 @@ class Store:
 
     def run(self, file: Any, types: Any = TYPES, emit: Any = None) -> Ran:
         """Run a file with the cache."""
-        return run(file, self.cache or self.restart(), types, self.tiers.every, emit)
+        return run(file, self.cache or self.restart(), types, emit, every=self.tiers.every)
 
 
 TIERS = st.builds(
