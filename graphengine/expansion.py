@@ -24,6 +24,7 @@ from graphengine.graph import Graph, Link, Node, Param
 from graphengine.nodetype import EMPTY, NodeType
 from graphengine.reader import DEPTH
 from graphengine.states import ABSENT, States
+from graphengine.types import TypeRef
 from graphengine.workflow import Workflow
 
 LARGEST = 1_000_000
@@ -373,26 +374,25 @@ class Expander:
     def pass_by(self, instance: Instance) -> None:
         """A bypassed sub-workflow gives its first input of the same type."""
         owner, source = instance.prefix[:-1], instance.source
+        first: dict[TypeRef, Any] = {}
+        for input, place in source.inputs.items():
+            node, port = self.target((owner, input))
+            entry = kind.ports.get(port) if (kind := self.kind(node)) else None
+            if entry is None or entry.kind == "body" or entry.type in first:
+                continue
+            if place in instance.given:
+                value = instance.given[place]
+            else:  # its own, and what that links to is bypassed with it
+                value = self.nodes[node].inputs.get(port, entry.default)
+                value = ABSENT if type(value) in (Link, tuple, Graph) else value
+            if value is not EMPTY and value is not None:
+                first[entry.type] = value
         for name in source.root.outputs:
             made = link = Link(owner, name)
             while type(made) is Link and made in self.means:
                 made = self.means[made]
             kind = self.kind(made.node) if type(made) is Link else None
-            wanted = kind.outputs.get(made.output) if kind else None
-            self.means[link] = ABSENT
-            for input, place in source.inputs.items():
-                node, port = self.target((owner, input))
-                entry = kind.ports.get(port) if (kind := self.kind(node)) else None
-                if entry is None or entry.type != wanted or entry.kind == "body":
-                    continue
-                if place in instance.given:
-                    value = instance.given[place]
-                else:  # its own, and what that links to is bypassed with it
-                    value = self.nodes[node].inputs.get(port, entry.default)
-                    value = ABSENT if type(value) in (Link, tuple, Graph) else value
-                if value is not EMPTY and value is not None:
-                    self.means[link] = value
-                    break
+            self.means[link] = first.get(kind.outputs.get(made.output), ABSENT) if kind else ABSENT
 
     def kind(self, id: str) -> NodeType | None:
         """The type of a node that is there."""
