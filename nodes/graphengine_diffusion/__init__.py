@@ -7,4 +7,4 @@ model. What differs from one family of models to another is one module in `famil
 
 PACK = "diffusion"
 
-MODULES = ("loading", "text", "latents", "sampling")
+MODULES = ("loading", "text", "latents", "scheduling", "predicting", "guidance", "solving")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,50 +11,53 @@ from torch import Tensor
 from graphengine_diffusion.types import Conditioning
 
 
+def tensors(conditioning: Conditioning) -> dict[str, Tensor]:
+    """Every tensor of a conditioning by its name; those of `extra` as `extra.name`."""
+    c = conditioning
+    named = {"cross": c.cross, "pooled": c.pooled, "mask": c.mask, "concat": c.concat}
+    found = {name: tensor for name, tensor in named.items() if tensor is not None}
+    return found | {f"extra.{name}": tensor for name, tensor in sorted(c.extra.items())}
+
+
+def with_tensors(conditioning: Conditioning, found: Mapping[str, Tensor]) -> Conditioning:
+    """The same conditioning with other tensors, named as `tensors` names them."""
+    return replace(
+        conditioning,
+        cross=found.get("cross"),
+        pooled=found.get("pooled"),
+        mask=found.get("mask"),
+        concat=found.get("concat"),
+        extra={name.removeprefix("extra."): t for name, t in found.items() if name.startswith("extra.")},
+    )
+
+
 def form_of(conditioning: Conditioning) -> object:
     """What must be equal for two conditionings to share a call: which tensors there are, and their sizes."""
-    c = conditioning
-    named = [("cross", c.cross), ("pooled", c.pooled), ("mask", c.mask), *sorted(c.extra.items())]
-    return tuple((name, t.shape[1:]) for name, t in named if t is not None)
+    return tuple((name, tensor.shape[1:]) for name, tensor in tensors(conditioning).items())
 
 
 def with_each(conditioning: Conditioning, function: Callable[[Tensor], Tensor]) -> Conditioning:
     """The same conditioning with every tensor changed."""
-    c = conditioning
-    return Conditioning(
-        function(c.cross),
-        None if c.pooled is None else function(c.pooled),
-        None if c.mask is None else function(c.mask),
-        {name: function(tensor) for name, tensor in c.extra.items()},
-    )
+    return with_tensors(conditioning, {name: function(t) for name, t in tensors(conditioning).items()})
 
 
 def spanning(conditioning: Conditioning, batch: int) -> Conditioning:
     """The conditioning for every item of a batch. ValueError if it has another number of items."""
-    have = len(conditioning.cross)
-    if have == batch:
-        return conditioning
-    if have != 1:
-        raise ValueError(
-            f"the conditioning has {have} items and the latent {batch}; give one text, or one for each"
-        )
-    return with_each(conditioning, lambda tensor: tensor.expand(batch, *tensor.shape[1:]))
+    found = {}
+    for name, tensor in tensors(conditioning).items():
+        if len(tensor) not in (1, batch):
+            raise ValueError(
+                f"the conditioning has {len(tensor)} items and the latent {batch}; give one text, or one for "
+                "each"
+            )
+        found[name] = tensor.expand(batch, *tensor.shape[1:])
+    return with_tensors(conditioning, found)
 
 
 def together(conditionings: Sequence[Conditioning]) -> Conditioning:
     """Conditionings of one form as one batch."""
-    first, *more = conditionings
+    first, *more = map(tensors, conditionings)
     if not more:
-        return first
-
-    def joined(pick: Callable[[Conditioning], Tensor | None]) -> Tensor | None:
-        picked = [t for c in conditionings if (t := pick(c)) is not None]
-        return torch.cat(picked) if picked else None
-
-    extra = {name: torch.cat([c.extra[name] for c in conditionings]) for name in first.extra}
-    return Conditioning(
-        torch.cat([c.cross for c in conditionings]),
-        joined(lambda c: c.pooled),
-        joined(lambda c: c.mask),
-        extra,
-    )
+        return conditionings[0]
+    joined = {name: torch.cat([tensor, *(each[name] for each in more)]) for name, tensor in first.items()}
+    return with_tensors(conditionings[0], joined)

@@ -12,8 +12,9 @@ from torch import Tensor
 from graphengine.authoring import NO_CONTEXT, Context, Seed, Ui, node
 from graphengine.types import Image
 from graphengine_diffusion.families import FAMILIES
+from graphengine_diffusion.handles import VAE, Denoiser
 from graphengine_diffusion.noise import draw
-from graphengine_diffusion.types import VAE, Denoiser, Latent, Prediction, Schedule, Timestep
+from graphengine_diffusion.types import Latent, Prediction, Schedule, Timestep
 
 Pixels = Annotated[int, Field(ge=8, le=8192, multiple_of=8), Ui(unit="px")]
 

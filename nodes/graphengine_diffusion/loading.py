@@ -10,7 +10,7 @@ from graphengine.authoring import NO_CONTEXT, Choices, Context, Folders, Ui, nod
 from graphengine.errors import ModelError
 from graphengine_diffusion.families import read_model
 from graphengine_diffusion.families.family import ModelFolder
-from graphengine_diffusion.types import VAE, Denoiser, TextEncoder
+from graphengine_diffusion.handles import VAE, Denoiser, TextEncoder
 
 
 class LoadedModel(NamedTuple):

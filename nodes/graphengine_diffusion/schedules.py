@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphengine.errors import ModelError
-from graphengine_diffusion.types import Betas
+from graphengine_diffusion.handles import Betas
 
 Array = npt.NDArray[np.float64]
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from graphengine.authoring import NO_CONTEXT, Context, Ui, node
 from graphengine_diffusion.conditioning import with_each
 from graphengine_diffusion.families import FAMILIES
-from graphengine_diffusion.types import Conditioning, TextEncoder
+from graphengine_diffusion.handles import TextEncoder
+from graphengine_diffusion.types import Conditioning
 
 
 @node
@@ -25,6 +26,6 @@ def encode_text(
     """
     towers = ctx.use(encoder)
     with torch.inference_mode():
-        found = FAMILIES[encoder.family].encode_text(towers, [text])
+        found = FAMILIES[encoder.family].encode_text(towers, text)
     # A copy made outside of inference mode is an ordinary tensor, which training nodes may use too.
     return with_each(found, Tensor.clone)

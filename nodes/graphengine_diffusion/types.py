@@ -1,156 +1,18 @@
 """What travels along the wires of a diffusion workflow.
 
-Latents live in sigma space ("variance exploding", Karras et al. 2022): x = x0 + sigma * noise, with x0
-normalised to about unit variance. Models travel as handles: small frozen values that say which weights to
-load; a node asks `ctx.use(handle)` for the model itself.
+Latents live in sigma space. For most models that is x = x0 + sigma * noise ("variance exploding", Karras et
+al. 2022), with x0 normalised to about unit variance; for flow models x = (1 - sigma) x0 + sigma * noise.
+Models travel as `handles`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
-from graphengine.authoring import Folders
 from graphengine.types import WireType
-from graphengine_diffusion.weights import load_module, load_tokenizer
-
-
-@dataclass(frozen=True)
-class LatentSpec:
-    """What a model's latents look like.
-
-    `channels` of them, `factor` pixels to one latent along each side; the VAE's own numbers z become
-    (z - shift) * scale, which has about unit variance.
-    """
-
-    channels: int
-    factor: int
-    scale: float = 1.0
-    shift: float = 0.0
-
-
-@dataclass(frozen=True)
-class Betas:
-    """How noisy the steps were that a model was trained on: the beta of each of `steps` training steps.
-
-    `schedule` is "linear", "scaled_linear" (linear in the square root) or "squaredcos_cap_v2" (the cosine
-    schedule); `trained` holds the betas themselves where a model brings its own; `zero_snr` shifts them
-    so that the last step is pure noise (Lin et al. 2023).
-    """
-
-    schedule: str = "scaled_linear"
-    start: float = 0.00085
-    end: float = 0.012
-    steps: int = 1000
-    zero_snr: bool = False
-    trained: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Part:
-    """One component of a model: its folder, its class, the hash of its content.
-
-    `dtype` is the precision on a GPU; a CPU computes in float32 whatever the weights are stored in.
-    """
-
-    folder: str
-    cls: str
-    hash: str
-    dtype: str = "float16"
-
-
-class Tower(NamedTuple):
-    """A text encoder, loaded: words to token ids, token ids to vectors. `tokens` is how many it reads."""
-
-    tokenizer: Any
-    encoder: Any
-    tokens: int
-
-
-class Towers(tuple[Tower, ...]):
-    """The text encoders of a model. The model pool counts their bytes as it does those of one module."""
-
-    def parameters(self) -> Iterator[Tensor]:
-        """Every weight."""
-        return chain.from_iterable(tower.encoder.parameters() for tower in self)
-
-    def buffers(self) -> Iterator[Tensor]:
-        """Every tensor that is no weight."""
-        return chain.from_iterable(tower.encoder.buffers() for tower in self)
-
-
-@WireType("Denoiser", "#7c4dff", "A model that predicts the clean picture in a noisy one; by name and hash.")
-@dataclass(frozen=True)
-class Denoiser:
-    """A handle of a U-Net or a transformer, with the numbers that nodes need without loading it.
-
-    `sample_size` is the side of the latents that it was made for, `text_width` that of the text's vectors
-    that it reads, `predicts` what its output means.
-    """
-
-    model: str
-    part: Part
-    family: str
-    spec: LatentSpec
-    sample_size: int
-    text_width: int
-    predicts: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
-    betas: Betas = Betas()
-
-    def load(self, folders: Folders, device: str) -> Any:
-        """The module itself, ready to predict on a device."""
-        return load_module(
-            folders.model(self.model), self.part.folder, self.part.cls, self.part.dtype, device
-        )
-
-
-@WireType("TextEncoder", "#ffb300", "A model that turns words into vectors; by name and hash.")
-@dataclass(frozen=True)
-class TextEncoder:
-    """A handle of the text encoders of a model; each goes with its tokenizer.
-
-    `tokens` is how many tokens it reads at once, the marks at both ends included.
-    """
-
-    model: str
-    parts: tuple[Part, ...]
-    tokenizers: tuple[Part, ...]
-    family: str
-    tokens: int = 77
-
-    def load(self, folders: Folders, device: str) -> Towers:
-        """Every tokenizer with its encoder."""
-        path = folders.model(self.model)
-        return Towers(
-            Tower(
-                load_tokenizer(path, words.folder, words.cls),
-                load_module(path, part.folder, part.cls, part.dtype, device),
-                self.tokens,
-            )
-            for words, part in zip(self.tokenizers, self.parts, strict=True)
-        )
-
-
-@WireType("VAE", "#e5395f", "A model that turns pictures into latents and back; by name and hash.")
-@dataclass(frozen=True)
-class VAE:
-    """A handle of an autoencoder."""
-
-    model: str
-    part: Part
-    family: str
-    spec: LatentSpec
-
-    def load(self, folders: Folders, device: str) -> Any:
-        """The module itself, ready to encode and decode on a device."""
-        return load_module(
-            folders.model(self.model), self.part.folder, self.part.cls, self.part.dtype, device
-        )
-
+from graphengine_diffusion.handles import LatentSpec
 
 History = tuple[tuple[float, Tensor], ...]
 """What a multistep solver remembers: (sigma, denoised) of earlier steps, the latest last."""
@@ -176,14 +38,23 @@ class Latent:
 class Conditioning:
     """`cross` [batch, tokens, width] is what cross-attention looks at.
 
-    `pooled` [batch, width] is the text as one vector, `mask` [batch, tokens] tells the tokens that count, and
+    `pooled` [batch, width] is the text as one vector, `mask` [batch, tokens] tells the tokens that count,
+    `concat` [batch, channels, height, width] stands beside the noisy latents at the model's input, and
     `extra` holds what only one family knows; each None or empty where a model has no use for it.
+
+    `window` (from, to) is the part of the loop, 0 to 1, in which it acts, `area` (x, y, width, height) the
+    part of the picture, 0 to 1, `strength` its weight among `others`, the conditionings it is combined with.
     """
 
-    cross: Tensor
+    cross: Tensor | None = None
     pooled: Tensor | None = None
     mask: Tensor | None = None
     extra: dict[str, Tensor] = field(default_factory=dict)
+    concat: Tensor | None = None
+    window: tuple[float, float] = (0.0, 1.0)
+    area: tuple[float, float, float, float] | None = None
+    strength: float = 1.0
+    others: tuple[Conditioning, ...] = ()
 
 
 @WireType("Schedule", "#26c6da", "How noisy each step of a loop is, from the noisiest to none.")
@@ -191,11 +62,13 @@ class Conditioning:
 class Schedule:
     """`sigmas` is float32 [steps + 1] on the CPU, falling, with the final 0; `times` float32 [steps].
 
-    A time is what the model was told in training: for most models the number of the training step.
+    A time is what the model was told in training: for most models the number of the training step. `flow`
+    says that x = (1 - sigma) x0 + sigma * noise; else x = x0 + sigma * noise.
     """
 
     sigmas: Tensor
     times: Tensor
+    flow: bool = False
 
 
 @WireType("Timestep", "#4dd0e1", "One step of a schedule: from how much noise to how much.")
@@ -204,7 +77,8 @@ class Timestep:
     """From `sigma` to `sigma_next`; `time` is what the model is told.
 
     `index` counts from the start of the whole schedule and `fraction` is the part of it that is done when the
-    step begins, 0 to 1, so both mean the same if `strength` leaves out the first steps.
+    step begins, 0 to 1, so both mean the same if `strength` leaves out the first steps. `flow` is as in a
+    Schedule.
     """
 
     index: int
@@ -212,18 +86,42 @@ class Timestep:
     sigma_next: float
     time: float
     fraction: float
+    flow: bool = False
+
+    @property
+    def alpha(self) -> float:
+        """What the clean picture is multiplied by in x = alpha * x0 + sigma * noise."""
+        return 1.0 - self.sigma if self.flow else 1.0
+
+    @property
+    def alpha_next(self) -> float:
+        """The same at the end of the step."""
+        return 1.0 - self.sigma_next if self.flow else 1.0
+
+
+@WireType("Residuals", "#a1887f", "What a ControlNet adds inside the denoiser, for one prediction.")
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """What is added to the U-Net's skip connections and to its middle, each [batch, channels, h, w]."""
+
+    down: tuple[Tensor, ...]
+    mid: Tensor | None = None
 
 
 @WireType("Prediction", "#ec6ead", "The model's guess of the clean picture, and the noise that this implies.")
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """`denoised` (x0) is float32 [batch, channels, height, width]; the model saw `samples` and `sigma`."""
+    """`denoised` (x0) is float32 [batch, channels, height, width].
+
+    The model saw `samples` at `sigma`; `alpha` is what x0 is multiplied by there.
+    """
 
     denoised: Tensor
     samples: Tensor
     sigma: float
     spec: LatentSpec
     seeds: tuple[int, ...]
+    alpha: float = 1.0
 
     @property
     def x0(self) -> Tensor:
@@ -232,5 +130,5 @@ class Prediction:
 
     @property
     def eps(self) -> Tensor:
-        """The noise of unit variance that the guess implies: (x - x0) / sigma."""
-        return (self.samples - self.denoised) / self.sigma
+        """The noise of unit variance that the guess implies: (x - alpha * x0) / sigma."""
+        return (self.samples - self.alpha * self.denoised) / self.sigma

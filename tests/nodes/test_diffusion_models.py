@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from graphengine.authoring import Folders
 from graphengine.errors import ModelError
 from graphengine.pool import size_of
+from graphengine_diffusion.handles import Betas, LatentSpec
 from graphengine_diffusion.loading import load_model, model_fingerprint, model_names
-from graphengine_diffusion.types import Betas, LatentSpec
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_handles_hold_the_numbers_that_nodes_need(model: Path) -> None:
     assert denoiser.spec == LatentSpec(channels=4, factor=2, scale=0.18215) == vae.spec
     assert denoiser.sample_size == 32
     assert denoiser.predicts == "v_prediction"
-    assert denoiser.betas == Betas("scaled_linear", 0.00085, 0.012, 1000)
+    assert denoiser.noise == Betas("scaled_linear", 0.00085, 0.012, 1000)
     assert encoder.tokens == 77
     assert len({denoiser, encoder, vae}) == 3  # they can be keys of a pool
 

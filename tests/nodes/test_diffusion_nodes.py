@@ -15,6 +15,7 @@ from nodes.tinymodels import Shelf
 import graphengine_diffusion
 import graphengine_storybook
 from graphengine.types import Image
+from graphengine_diffusion.guidance import cfg
 from graphengine_diffusion.latents import (
     add_noise,
     denoised_latent,
@@ -24,7 +25,9 @@ from graphengine_diffusion.latents import (
     variance_preserving,
 )
 from graphengine_diffusion.loading import LoadedModel, load_model
-from graphengine_diffusion.sampling import cfg, predict, predict_together, schedule, solver_step
+from graphengine_diffusion.predicting import predict, predict_together
+from graphengine_diffusion.scheduling import schedule
+from graphengine_diffusion.solving import solver_step
 from graphengine_diffusion.text import encode_text
 from graphengine_diffusion.types import Conditioning, Latent, Prediction
 

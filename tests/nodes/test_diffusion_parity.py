@@ -11,10 +11,13 @@ import torch
 from nodes.tinymodels import Shelf, sd1
 from torch import Tensor
 
+from graphengine_diffusion.guidance import cfg
 from graphengine_diffusion.latents import noise
 from graphengine_diffusion.loading import load_model
 from graphengine_diffusion.noise import draw, step_seed
-from graphengine_diffusion.sampling import SolverName, cfg, predict, predict_together, schedule, solver_step
+from graphengine_diffusion.predicting import predict, predict_together
+from graphengine_diffusion.scheduling import schedule
+from graphengine_diffusion.solving import SolverName, solver_step
 from graphengine_diffusion.text import encode_text
 from graphengine_diffusion.types import Latent, Timestep
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from graphengine.errors import ModelError
-from graphengine_diffusion.sampling import Spacing, schedule
+from graphengine_diffusion.handles import Betas, Denoiser, LatentSpec, Part
 from graphengine_diffusion.schedules import (
     SPACINGS,
     alpha_bars,
@@ -20,13 +20,13 @@ from graphengine_diffusion.schedules import (
     time_at,
     training_sigmas,
 )
-from graphengine_diffusion.types import Betas, Denoiser, LatentSpec, Part
+from graphengine_diffusion.scheduling import Spacing, schedule
 
 # diffusers turns tensors into arrays in a way that numpy 2 wants changed.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 SD = Betas()
-DENOISER = Denoiser("m", Part("unet", "UNet2DConditionModel", "0"), "sd1", LatentSpec(4, 8), 64, 768)
+DENOISER = Denoiser("m", Part("m", "unet", "UNet2DConditionModel", "0"), "sd1", LatentSpec(4, 8), 64, 768)
 
 
 def euler(**options: Any) -> Any:

@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from graphengine_diffusion.handles import Betas
 from graphengine_diffusion.noise import draw, step_seed
 from graphengine_diffusion.parametrisation import denoised, scaled
-from graphengine_diffusion.sampling import SolverName
 from graphengine_diffusion.schedules import spread
 from graphengine_diffusion.solvers import SOLVERS
-from graphengine_diffusion.types import Betas, History
+from graphengine_diffusion.solving import SolverName
+from graphengine_diffusion.types import History
 
 # diffusers turns tensors into arrays in a way that numpy 2 wants changed.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from graphengine.authoring import Folders
 from graphengine.errors import ModelError
-from graphengine_diffusion.types import VAE, Conditioning, Denoiser, LatentSpec, Part, TextEncoder, Tower
+from graphengine_diffusion.handles import VAE, Denoiser, LatentSpec, Part, TextEncoder, Tower
+from graphengine_diffusion.types import Conditioning, Residuals
 from graphengine_diffusion.weights import read_json, stored_dtype
 
 
@@ -39,11 +40,11 @@ class ModelFolder:
         """A component that has weights; `precise` asks for float32 on a GPU too."""
         stored = stored_dtype(self.path / folder)
         dtype = "float32" if precise else "bfloat16" if stored == "bfloat16" else "float16"
-        return Part(folder, cls, self.hash(folder), dtype)
+        return Part(self.name, folder, cls, self.hash(folder), dtype)
 
     def words(self, folder: str, cls: str) -> Part:
         """A tokenizer."""
-        return Part(folder, cls, self.hash(folder), "")
+        return Part(self.name, folder, cls, self.hash(folder), "")
 
     def hash(self, folder: str) -> str:
         """The content hash of one component. ModelError if it is not there."""
@@ -62,10 +63,17 @@ class Family(Protocol):
     def read(self, folder: ModelFolder) -> Model:
         """The handles of a model; reads no weights."""
 
-    def encode_text(self, towers: Sequence[Tower], texts: Sequence[str]) -> Conditioning:
-        """Texts as what the model is conditioned on."""
+    def encode_text(self, towers: Sequence[Tower], text: str, clip_skip: int = 0) -> Conditioning:
+        """A text as what the model is conditioned on, each tensor with one item."""
 
-    def run(self, module: Any, samples: Tensor, times: Tensor, conditioning: Conditioning) -> Tensor:
+    def run(
+        self,
+        module: Any,
+        samples: Tensor,
+        times: Tensor,
+        conditioning: Conditioning,
+        residuals: Residuals | None,
+    ) -> Tensor:
         """The model's raw output for scaled samples [batch, channels, h, w] at times [batch]."""
 
     def encode(self, module: Any, pixels: Tensor, spec: LatentSpec) -> Tensor:

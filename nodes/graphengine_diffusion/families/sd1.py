@@ -6,7 +6,6 @@ differ in their configuration only (a wider text encoder without its last layer,
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any, get_args, get_type_hints
 
@@ -14,12 +13,12 @@ import torch
 from torch import Tensor
 
 from graphengine.errors import ModelError
+from graphengine_diffusion.clip import encoded
 from graphengine_diffusion.families.family import Model, ModelFolder
-from graphengine_diffusion.types import VAE, Betas, Conditioning, Denoiser, LatentSpec, TextEncoder, Tower
+from graphengine_diffusion.handles import VAE, Betas, Denoiser, LatentSpec, TextEncoder, Tower
+from graphengine_diffusion.types import Conditioning, Residuals
 
 PIPELINES: tuple[str, ...] = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
-
-log = logging.getLogger(__name__)
 
 
 def read(folder: ModelFolder) -> Model:
@@ -45,7 +44,7 @@ def read(folder: ModelFolder) -> Model:
         sample_size=unet.get("sample_size") or 64,
         text_width=unet["cross_attention_dim"],
         predicts=known_prediction(folder, scheduler.get("prediction_type", "epsilon")),
-        betas=read_betas(scheduler),
+        noise=read_betas(scheduler),
     )
     words = TextEncoder(
         folder.name,
@@ -80,33 +79,30 @@ def read_betas(scheduler: dict[str, Any]) -> Betas:
     )
 
 
-def encode_text(towers: Sequence[Tower], texts: Sequence[str]) -> Conditioning:
-    """The last hidden state of CLIP, [batch, tokens, width]; what is past the limit is left out."""
-    tower = towers[0]
-    rows = [token_ids(tower, text) for text in texts]
-    ids = torch.tensor(rows, device=tower.encoder.device)
-    return Conditioning(tower.encoder(ids, return_dict=False)[0].float())
+def encode_text(towers: Sequence[Tower], text: str, clip_skip: int = 0) -> Conditioning:
+    """The last hidden state of CLIP, [1, tokens, width]; what is past the limit is left out."""
+    return Conditioning(encoded(towers[0], text, clip_skip=clip_skip).states)
 
 
-def token_ids(tower: Tower, text: str) -> list[int]:
-    """Exactly as many token ids as the encoder reads: start, words, end, then padding."""
-    ids: list[int] = tower.tokenizer(text, verbose=False).input_ids
-    if len(ids) > tower.tokens:
-        kept, lost = ids[: tower.tokens - 1], ids[tower.tokens - 1 : -1]
-        log.warning(
-            "the model reads %d tokens; left out of the prompt: %s",
-            tower.tokens - 2,
-            tower.tokenizer.decode(lost),
-        )
-        ids = [*kept, ids[-1]]
-    return ids + [tower.tokenizer.pad_token_id] * (tower.tokens - len(ids))
-
-
-def run(module: Any, samples: Tensor, times: Tensor, conditioning: Conditioning) -> Tensor:
+def run(
+    module: Any, samples: Tensor, times: Tensor, conditioning: Conditioning, residuals: Residuals | None
+) -> Tensor:
     """The U-Net's output, float32."""
     dtype = module.conv_in.weight.dtype  # `module.dtype` walks through every submodule
+    c = conditioning
+    if c.cross is None:
+        raise ValueError("this model follows a text; give predict a conditioning that has one")
+    if c.concat is not None:
+        samples = torch.cat([samples, c.concat], 1)
     output: Tensor = module(
-        samples.to(dtype), times, encoder_hidden_states=conditioning.cross.to(dtype), return_dict=False
+        samples.to(dtype),
+        times,
+        encoder_hidden_states=c.cross.to(dtype),
+        down_block_additional_residuals=None if residuals is None else [r.to(dtype) for r in residuals.down],
+        mid_block_additional_residual=None
+        if residuals is None or residuals.mid is None
+        else residuals.mid.to(dtype),
+        return_dict=False,
     )[0]
     return output.float()
 
