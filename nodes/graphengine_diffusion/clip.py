@@ -24,8 +24,8 @@ def encoded(tower: Tower, text: str, layer: int = -1, clip_skip: int = 0) -> Enc
     """A text through one tower, float32.
 
     `layer` is which hidden states a family reads: -1 the last, through the final norm; -2 the last but one,
-    as they are (SDXL, SD3). `clip_skip` leaves out that many more of the last layers. `pooled` is the projected
-    vector at the end mark (`text_embeds` of CLIPTextModelWithProjection), else None.
+    as they are (SDXL, SD3). `clip_skip` leaves out that many more of the last layers. `pooled` is the
+    projected vector at the end mark (`text_embeds` of CLIPTextModelWithProjection), else None.
     """
     ids = torch.tensor([token_ids(tower, text)], device=tower.encoder.device)
     found = tower.encoder(ids, output_hidden_states=True)

@@ -53,8 +53,8 @@ class Flow:
     """The noise of a flow model, x = (1 - sigma) x0 + sigma * noise with sigma from 1 to 0.
 
     Lipman et al. 2023; Esser et al. 2024. `shift` bends evenly spaced sigmas to
-    shift * s / (1 + (shift - 1) s). `dynamic` is (tokens, mu, tokens, mu): there the shift is exp(mu), with mu linear in the number of 2 x 2
-    patches of the picture. The model is told sigma * `steps`.
+    shift * s / (1 + (shift - 1) s). `dynamic` is (tokens, mu, tokens, mu): there the shift is exp(mu), with
+    mu linear in the number of 2 x 2 patches of the picture. The model is told sigma * `steps`.
     """
 
     shift: float = 1.0
