@@ -51,7 +51,7 @@ class BodyInput:
 
     def __init__(self, engine: Engine, frame: Frame, section: Section, owner: str, handed: Handed) -> None:
         self.engine, self.frame, self.section, self.owner, self.handed = engine, frame, section, owner, handed
-        self.acts = any(step.type.effect for step in section.steps)
+        self.effects = section.effects
         self.calls = 0
         self.base: Slots | None = None
         self.quick: list[Quick] | None = None
@@ -74,7 +74,7 @@ class BodyInput:
             assert maker is not None
             value = found if len(maker.type.outputs) < 2 else found[out - maker.out]
         else:
-            if self.acts:
+            if self.effects:
                 engine.settle_effects(self.frame, (section,), AHEAD)
             slots = (self.base or (yield from self.open())).copy()
             slots[: len(arguments)] = arguments
@@ -91,10 +91,10 @@ class BodyInput:
             value = slots[out]
             often = section.slow and engine.every and (self.calls + 1) % engine.every == 0
             last = self.quick[done - 1][3] if self.quick and done else None
-            if maker is not None and (often or self.acts or (last and last.rank >= maker.rank)):
+            if maker is not None and (often or self.effects or (last and last.rank >= maker.rank)):
                 # Else `steps` has kept it.
                 kept = maker, key, result(maker, slots), seconds, bool(often) and self.deep()
-                if self.acts:
+                if self.effects:
                     engine.whole(frame, kept)
                 else:
                     engine.keep(*kept)
@@ -105,12 +105,16 @@ class BodyInput:
         return value
 
     def key(self, env: Sequence[Key | None]) -> Key | None:
-        """The key of what a call gives. A call with effects has one of its own: it is not known before it is
-        whole, else what failed or was cancelled before an effect would never make up for it.
+        """The key of what a call gives. A call with effects has one of its own, with what they do in it: it is
+        not known before it is whole, else what failed or was cancelled before an effect would never make up
+        for it.
         """
         gives = self.section.gives
         key = step_key(gives, env) if gives else None
-        return digest(key + b"whole") if key and self.acts else key
+        if not key or not self.effects:
+            return key
+        done = [step_key(effect, env) for effect in self.effects if effect.key]
+        return digest(b"whole" + key + b"".join(done)) if all(done) else None  # type: ignore[arg-type]
 
     def deep(self, worth: bool = True) -> bool:
         """Whether what the body gives is kept on disk now and then."""

@@ -94,6 +94,8 @@ class Section:
     """Slots of the parent that are needed at the first call: hoisted steps."""
     slow: bool = True
     """Whether its calls take long enough to look inside the cache and to tell of its nodes."""
+    effects: tuple[Step, ...] = ()
+    """The steps that run for what they do, not for what they give."""
     gives: Step | None = None
     """The step that makes the output of a body, if what it gives may be used again."""
 

@@ -297,8 +297,8 @@ class Planner:
         if section.outputs or section.wanted:
             return
         section.outputs = tuple(self.slot(link, graph, section) for link in graph.outputs.values())
-        effects = (s.out for s in section.steps if s.type.effect)
-        section.wanted = tuple(dict.fromkeys((*section.outputs, *effects)))
+        section.effects = tuple(s for s in section.steps if s.type.effect)
+        section.wanted = tuple(dict.fromkeys((*section.outputs, *(s.out for s in section.effects))))
         maker = section.maker[section.outputs[0]] if section.outputs else None
         section.gives = maker if maker and maker.type.cached else None
         if not section.captures:
@@ -332,8 +332,7 @@ class Planner:
                 first = firsts[section]
             keys = section.keys
             for position, inner in step.bodies:
-                outs = b"".join(inner.key(s) for s in inner.outputs)
-                keys[step.args[position]] = b"k" + digest(b"body%d" % len(inner.graph.inputs) + outs)
+                keys[step.args[position]] = b"k" + body_key(inner)
             key = blake3(head + b"".join([keys[a] or section.key(a) for a in step.args])).digest()
             if step.size:
                 key = digest(key + b"of %d" % step.size)
@@ -369,6 +368,16 @@ class Planner:
             except Exception:  # the node will meet the same trouble, and tells it as its own
                 pass
         return os.urandom(16)
+
+
+def body_key(section: Section) -> Key:
+    """What a body gives, and what its effects do: two bodies that save different files are not one.
+
+    An effect that does something else each time has no key; it runs whenever the body does.
+    """
+    outs = b"".join(section.key(slot) for slot in section.outputs)
+    effects = b"".join(sorted(section.key(s.out) for s in section.effects if s.key))
+    return digest(b"body%d" % len(section.graph.inputs) + outs + effects)
 
 
 def held(step: Step, cache: Cache) -> bool:

@@ -327,6 +327,12 @@ def save(state: State, number: int) -> None:
     saved.append(number)
 
 
+@node
+def note(number: int) -> None:
+    """An effect that depends on a number only."""
+    saved.append(number)
+
+
 @node(device="io")
 def save_io(state: State, number: int) -> None:
     """The same in a thread."""
@@ -339,7 +345,7 @@ async def save_awaiting(state: State, number: int) -> None:
     save(state, number)
 
 
-MINE |= {t.id: t for t in (read(f, "t", f.__name__) for f in (save, save_io, save_awaiting))}
+MINE |= {t.id: t for t in (read(f, "t", f.__name__) for f in (save, note, save_io, save_awaiting))}
 
 
 def saving(kind: str, step: str, rounds: int = 4) -> str:
@@ -413,6 +419,56 @@ def test_a_loop_with_effects_resumes_in_a_new_process_and_does_not_repeat_them(t
     saved.clear()
     assert go(saving("save", "slow_step", 9), disk(tmp_path), every=2) == go(saving("save", "slow_step", 9))
     assert saved[:-9] == [8]
+
+
+def noting(number: Any, over: list[int], plain: bool) -> str:
+    """A loop whose state stays what it is, or goes on, while its effect notes a number."""
+    inside = {
+        "m": call("add", a=link("x"), b=0) if plain else call("step", state=link("x")),
+        "e": call("note", number=number),
+    }
+    given = {"x": "m.value" if plain else "m.state"}
+    start = 5 if plain else link("s.state")
+    return file(
+        {"n": "f0.result"} if plain else {"n": "out.value"},
+        s=call("make", number=1),
+        f0=call("resuming", start=start, over=over, body=body(["x", "i"], given, **inside)),
+        **({} if plain else {"out": call("number_of", state=link("f0.result"))}),
+    )
+
+
+@pytest.mark.usefixtures("nothing_saved")
+@pytest.mark.parametrize("plain", [True, False])
+def test_rounds_that_give_the_same_but_do_something_else_all_run(plain: bool) -> None:
+    go(noting(link("i"), [0, 1, 2], plain), Cache())
+    assert saved == [0, 1, 2]
+
+
+@pytest.mark.usefixtures("nothing_saved")
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_loop_whose_effect_has_changed_runs_it_and_finds_the_rest(plain: bool) -> None:
+    cache = Cache()
+    go(noting(7, [0], plain), cache)
+    go(noting(8, [0], plain), cache)
+    assert saved == [7, 8]
+    assert "step" not in ran
+    go(noting(8, [0], plain), cache)
+    assert saved == [7, 8]
+
+
+@pytest.mark.usefixtures("nothing_saved")
+def test_two_loops_that_differ_in_their_effects_only_both_run() -> None:
+    def loop(name: str, number: int) -> Any:
+        inside = {f"m{name}": call("add", a=link(f"x{name}"), b=0), f"e{name}": call("note", number=number)}
+        return call(
+            "resuming",
+            start=5,
+            over=[0],
+            body=body([f"x{name}", f"i{name}"], {"x": f"m{name}.value"}, **inside),
+        )
+
+    go(file({"a": "fa.result", "b": "fb.result"}, fa=loop("a", 7), fb=loop("b", 8)))
+    assert sorted(saved) == [7, 8]
 
 
 @pytest.mark.usefixtures("nothing_saved")

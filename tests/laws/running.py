@@ -18,6 +18,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from laws import reference
 from laws.nodes import TYPES, heard
+from laws.scopes import Refused
 from samples import Blob, ran
 
 from graphengine import body, cache
@@ -100,7 +101,7 @@ def meaning(file: Any, types: Any = TYPES) -> Ran | None:
     heard.clear()
     try:
         outputs = reference.outputs(file, types)
-    except reference.Refused:
+    except Refused:
         return None
     return Ran({n: plain(v) for n, v in outputs.items()}, sorted(heard), [], {})
 

@@ -82,6 +82,17 @@ def bypassed(n: int) -> Any:
     return file({"o": "last.value"}, nodes, plus=PLUS)
 
 
+def passed(n: int) -> Any:
+    """A bypassed sub-workflow with many inputs of one type and many outputs of another."""
+    nodes: dict[str, Any] = {f"n{i}": call("bounded") for i in range(n)}
+    many = {
+        "inputs": {f"in{i}": f"n{i}.scale" for i in range(n)},
+        "outputs": {f"out{i}": f"m{i}.value" for i in range(n)},
+        "nodes": nodes | {f"m{i}": call("add", a=0, b=i) for i in range(n)},
+    }
+    return file({}, {"r": {"type": "graph:many", "inputs": {}, "state": "bypassed"}}, many=many)
+
+
 def unknown(n: int) -> Any:
     """Mistakes everywhere."""
     nodes = {f"r{i}": runs(f"gone{i}", link(f"r{i}.value")) | {"inputs": {f"b{i}": 1}} for i in range(n)}
@@ -120,7 +131,7 @@ def lost(n: int) -> Any:
     return file({}, {"r": {"type": "graph:sum", "inputs": {}}}, sum=total)
 
 
-@pytest.mark.parametrize("shape", [chain, wide, muted, bypassed, unknown, lost])
+@pytest.mark.parametrize("shape", [chain, wide, muted, bypassed, passed, unknown, lost])
 def test_cost_grows_with_the_size_of_a_file_and_no_faster(shape: Callable[[int], Any]) -> None:
     assert cost(shape(4000)) < 3 * 8 * cost(shape(500))
 
