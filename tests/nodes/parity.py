@@ -36,6 +36,6 @@ def parity_row(name: str, found: Tensor, wanted: Tensor, limit: float = 1e-4) ->
 def table() -> list[str]:
     """The rows as lines of text; equal to the bit is said in words."""
     return [
-        f"{row.family:<14} {row.what:<52} {'equal' if row.difference == 0 else f'{row.difference:.1e}'}"
+        f"{row.family:<14} {row.what:<62} {'equal' if row.difference == 0 else f'{row.difference:.1e}'}"
         for row in sorted(ROWS)
     ]
