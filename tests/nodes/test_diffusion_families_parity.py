@@ -201,9 +201,9 @@ def test_image_to_image(gallery: Gallery, name: str, kind: str, scale: float) ->
     strength = 0.6
     wanted = theirs(pipeline, image=picture.permute(0, 3, 1, 2), strength=strength, **guided)
     flow = model.denoiser.predicts == "flow"
-    steps = steps_of(pipeline.scheduler, flow)[STEPS - int(STEPS * strength) :]
-    if not scale:  # Flux counts the steps that are left out
-        steps = steps_of(pipeline.scheduler, flow)[int(STEPS - STEPS * strength) :]
+    # The pipelines of flow models round down the steps that are left out, the others those that are run.
+    first = int(STEPS - STEPS * strength) if flow else STEPS - int(STEPS * strength)
+    steps = steps_of(pipeline.scheduler, flow)[first:]
     x0 = vae_encode(model.vae, picture, gallery).samples
     start = steps[0].alpha * x0 + steps[0].sigma * unit_noise(model)
     texts = texts_of(gallery, model, PROMPT, *([NEGATIVE] if scale else []))
