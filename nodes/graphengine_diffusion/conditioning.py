@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -61,6 +62,24 @@ def together(conditionings: Sequence[Conditioning]) -> Conditioning:
         return conditionings[0]
     joined = {name: torch.cat([tensor, *(each[name] for each in more)]) for name, tensor in first.items()}
     return with_tensors(conditionings[0], joined)
+
+
+def of_one_length(conditionings: Sequence[Conditioning], most: int = 4) -> list[Conditioning]:
+    """Texts of several lengths, each repeated up to one length, so that they share a call.
+
+    Attention to tokens that all stand there n times is attention to them once. Left as they are where the
+    common length is more than `most` times the longest.
+    """
+    lengths = {c.cross.shape[1] for c in conditionings if c.cross is not None and c.mask is None}
+    common = math.lcm(*lengths)
+    if len(lengths) < 2 or common > most * max(lengths):
+        return list(conditionings)
+    return [
+        c
+        if c.cross is None or c.mask is not None
+        else replace(c, cross=c.cross.repeat(1, common // c.cross.shape[1], 1))
+        for c in conditionings
+    ]
 
 
 def form_of_residuals(residuals: Residuals | None) -> object:

@@ -10,8 +10,6 @@ from pydantic import Field
 from torch import Tensor
 
 from graphengine.authoring import Ui, node
-from graphengine_diffusion.families.pixels import class_conditioning
-from graphengine_diffusion.handles import Denoiser
 from graphengine_diffusion.pieces import with_each_piece
 from graphengine_diffusion.types import Conditioning
 
@@ -64,16 +62,6 @@ def guidance_embedding(
     2023.
     """
     return told(conditioning, {"guidance": torch.tensor([scale])})
-
-
-@node
-def class_label(denoiser: Denoiser, label: str = "") -> Conditioning:
-    """Ask for a picture of one class, by its name or its number.
-
-    For models that were trained on classes instead of texts. Left empty it is "no class", which guidance
-    compares with, where the model knows that.
-    """
-    return class_conditioning(denoiser.model, denoiser.classes, denoiser.labels, label)
 
 
 def told(conditioning: Conditioning, found: dict[str, Tensor]) -> Conditioning:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,18 +49,32 @@ def acting(conditioning: Conditioning, fraction: float) -> list[Conditioning]:
     return found
 
 
-def averaged(pieces: Sequence[Conditioning], predictions: Sequence[Tensor]) -> Tensor:
-    """The predictions of several pieces as one; a single piece without an area is taken as it is.
+class Share(NamedTuple):
+    """A piece, and how much it counts at each place, [h, w]; None is all."""
+
+    conditioning: Conditioning
+    weight: Tensor | None = None
+
+
+def shares(pieces: Sequence[Conditioning], height: int, width: int) -> list[Share]:
+    """The pieces that count somewhere in latents of a size, each with its weight.
 
     ValueError if a part of the picture is left to no piece, or the strengths there add up to nothing.
     """
     if len(pieces) == 1 and pieces[0].area is None:
+        return [Share(pieces[0])]
+    maps = weight_maps(pieces, height, width)
+    return [Share(c, m) for c, m in zip(pieces, maps, strict=True) if m.any()]
+
+
+def averaged(parts: Sequence[Share], predictions: Sequence[Tensor]) -> Tensor:
+    """The predictions of several pieces as one; a single one that counts everywhere is taken as it is."""
+    if parts[0].weight is None:
         return predictions[0]
-    height, width = predictions[0].shape[-2:]
-    weights = weight_maps(pieces, height, width).to(predictions[0].device)
     found = torch.zeros_like(predictions[0])
-    for weight, prediction in zip(weights, predictions, strict=True):
-        found = found + weight * prediction
+    for part, prediction in zip(parts, predictions, strict=True):
+        assert part.weight is not None
+        found = found + part.weight.to(prediction.device) * prediction
     return found
 
 

@@ -12,6 +12,7 @@ from graphengine.authoring import NO_CONTEXT, Context, node
 from graphengine_diffusion.conditioning import (
     form_of,
     form_of_residuals,
+    of_one_length,
     residuals_together,
     spanning,
     together,
@@ -21,7 +22,7 @@ from graphengine_diffusion.families import FAMILIES
 from graphengine_diffusion.fitting import fit
 from graphengine_diffusion.handles import Denoiser
 from graphengine_diffusion.parametrisation import denoised, scaled
-from graphengine_diffusion.pieces import acting, averaged
+from graphengine_diffusion.pieces import Share, acting, averaged, shares
 from graphengine_diffusion.types import Conditioning, Latent, Prediction, Residuals, Timestep
 
 NOTHING = Conditioning()
@@ -55,20 +56,24 @@ def predict_together(
     ValueError for latents or a text of another model.
     """
     family = FAMILIES[denoiser.family]
-    pieces: list[list[Conditioning]] = []
+    parts: list[list[Share]] = []
     asks: list[Ask] = []
     for i, (x, step, c, residuals) in enumerate(zip(latent, timestep, conditioning, control, strict=True)):
-        pieces.append(acting(c or NOTHING, step.fraction))
-        for piece in pieces[-1]:
+        height, width = x.samples.shape[-2:]
+        parts.append(shares(acting(c or NOTHING, step.fraction), height, width))
+        for piece, _ in parts[-1]:
             fit(denoiser, x, step, piece, residuals)
-            whole = family.complete(denoiser, piece, *x.samples.shape[-2:])
+            whole = family.complete(denoiser, piece, height, width)
             asks.append(Ask(i, x.samples, step, whole, residuals))
+    if family.LOOKS_UP:
+        told = of_one_length([ask.conditioning for ask in asks])
+        asks = [ask._replace(conditioning=c) for ask, c in zip(asks, told, strict=True)]
     answers: list[list[Tensor]] = [[] for _ in latent]
     for ask, answer in zip(asks, answered(denoiser, asks, ctx), strict=True):
         answers[ask.call].append(answer)
     return [
-        Prediction(averaged(parts, found), x.samples, step.sigma, x.spec, x.seeds, step.alpha)
-        for parts, found, x, step in zip(pieces, answers, latent, timestep, strict=True)
+        Prediction(averaged(part, found), x.samples, step.sigma, x.spec, x.seeds, step.alpha)
+        for part, found, x, step in zip(parts, answers, latent, timestep, strict=True)
     ]
 
 

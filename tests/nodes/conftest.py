@@ -1,9 +1,16 @@
-"""The parity table, shown after the tests that fill it."""
+"""What the tests of nodes share: tiny models, built once, and the parity table after the tests."""
 
 from __future__ import annotations
 
 import pytest
 from nodes.parity import table
+from nodes.tinymodels import Gallery
+
+
+@pytest.fixture(scope="session")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
+    """The tiny models of every family."""
+    return Gallery(tmp_path_factory.mktemp("gallery"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from nodes.parity import parity_row
-from nodes.tinymodels import MODELS, Shelf
+from nodes.tinymodels import Gallery
 from torch import Tensor
 
 from graphengine_diffusion.families.flux1 import unpacked
 from graphengine_diffusion.guidance import cfg
 from graphengine_diffusion.inpainting import inpaint_conditioning
 from graphengine_diffusion.latents import vae_decode, vae_encode
-from graphengine_diffusion.loading import LoadedModel, load_model
+from graphengine_diffusion.loading import LoadedModel
 from graphengine_diffusion.micro import guidance_embedding, size_conditioning
 from graphengine_diffusion.noise import draw, step_seed
 from graphengine_diffusion.predicting import predict_together
@@ -29,39 +28,6 @@ from graphengine_diffusion.types import Conditioning, Latent, Timestep
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 PROMPT, NEGATIVE, SEED, SIDE, STEPS = "a photo of a red house", "bad low quality", 1234, 64, 4
-
-
-class Gallery(Shelf):
-    """The tiny models, each built and saved when it is first asked for."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.root = root
-        self.pipelines: dict[str, Any] = {}
-
-    def pipeline(self, name: str) -> Any:
-        """diffusers' pipeline, whose weights are those of the folder."""
-        if name not in self.pipelines:
-            found = self.pipelines[name] = MODELS[name]()
-            found.save_pretrained(self.root / name, safe_serialization=True)
-            if hasattr(found, "unet") and not name.startswith("pixels"):
-                import diffusers
-
-                # Euler's method in sigma space, as our solver has it.
-                found.scheduler = diffusers.EulerDiscreteScheduler.from_config(
-                    found.scheduler.config, timestep_spacing="leading"
-                )
-        return self.pipelines[name]
-
-    def model(self, name: str) -> LoadedModel:
-        """Our handles of it."""
-        self.pipeline(name)
-        return load_model(name, self)
-
-
-@pytest.fixture(scope="module")
-def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
-    return Gallery(tmp_path_factory.mktemp("gallery"))
 
 
 @pytest.fixture

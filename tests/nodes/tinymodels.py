@@ -344,3 +344,33 @@ MODELS: dict[str, Callable[[], Any]] = {
     "pixels": pixels,
 }
 """A tiny model of each kind; each is random, and saved with `save_pretrained` it is an ordinary folder."""
+
+
+class Gallery(Shelf):
+    """The tiny models, each built and saved when it is first asked for."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.root = root
+        self.pipelines: dict[str, Any] = {}
+
+    def pipeline(self, name: str) -> Any:
+        """diffusers' pipeline, whose weights are those of the folder."""
+        if name not in self.pipelines:
+            found = self.pipelines[name] = MODELS[name]()
+            found.save_pretrained(self.root / name, safe_serialization=True)
+            if hasattr(found, "unet") and not name.startswith("pixels"):
+                import diffusers
+
+                # Euler's method in sigma space, as our solver has it.
+                found.scheduler = diffusers.EulerDiscreteScheduler.from_config(
+                    found.scheduler.config, timestep_spacing="leading"
+                )
+        return self.pipelines[name]
+
+    def model(self, name: str) -> Any:
+        """Our handles of it."""
+        from graphengine_diffusion.loading import load_model
+
+        self.pipeline(name)
+        return load_model(name, self)

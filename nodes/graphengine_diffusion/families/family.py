@@ -69,6 +69,9 @@ class Family(Protocol):
     PIPELINES: tuple[str, ...]
     """The `_class_name`s in `model_index.json` that it reads."""
 
+    LOOKS_UP: bool
+    """Whether the model only looks the text up (cross-attention), so that a text may stand there repeated."""
+
     def reads(self, index: dict[str, Any]) -> bool:
         """Whether a `model_index.json` that names one of its pipelines is of this family."""
 

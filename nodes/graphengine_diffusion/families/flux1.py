@@ -21,7 +21,7 @@ from graphengine_diffusion.families.training import read_flow
 from graphengine_diffusion.handles import Denoiser, TextEncoder, Towers
 from graphengine_diffusion.types import Conditioning, Residuals
 
-__all__ = ["PIPELINES", "complete", "decode", "encode", "encode_text", "read", "reads", "run"]
+__all__ = ["LOOKS_UP", "PIPELINES", "complete", "decode", "encode", "encode_text", "read", "reads", "run"]
 
 PIPELINES: tuple[str, ...] = ("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline")
 
@@ -32,6 +32,9 @@ T5_TOKENS, T5_TOKENS_OF_SCHNELL = 512, 256
 
 GUIDANCE = 3.5
 """The strength that "dev" is told without a word from the user."""
+
+
+LOOKS_UP = False
 
 
 def reads(index: dict[str, Any]) -> bool:

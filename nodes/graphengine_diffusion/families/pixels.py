@@ -21,6 +21,9 @@ from graphengine_diffusion.types import Conditioning, Residuals
 PIPELINES: tuple[str, ...] = ("DDPMPipeline", "DDIMPipeline")
 
 
+LOOKS_UP = False
+
+
 def reads(index: dict[str, Any]) -> bool:
     """Every folder with these pipelines."""
     return True
@@ -56,30 +59,26 @@ def read(folder: ModelFolder) -> Model:
 
 def encode_text(towers: Towers, text: str, clip_skip: int = 0) -> Conditioning:
     """The class of that name or number; an empty text is no class. ValueError if there is none such."""
-    encoder = towers.handle
-    return class_conditioning(encoder.model, encoder.classes, encoder.labels, text)
-
-
-def class_conditioning(model: str, classes: int, labels: tuple[str, ...], label: str) -> Conditioning:
-    """A class by its name or number; an empty label is no class. ValueError if there is none such."""
-    wanted = label.strip()
+    wanted, encoder = text.strip(), towers.handle
     if not wanted:
         return Conditioning()
-    if not classes:
-        raise ValueError(f"{model} follows no text and knows no classes; leave the text empty")
-    return Conditioning(extra={"class": torch.tensor([class_number(model, classes, labels, wanted)])})
+    if not encoder.classes:
+        raise ValueError(f"{encoder.model} follows no text and knows no classes; leave the text empty")
+    return Conditioning(extra={"class": torch.tensor([class_number(encoder, wanted)])})
 
 
-def class_number(model: str, classes: int, labels: tuple[str, ...], label: str) -> int:
+def class_number(encoder: TextEncoder, label: str) -> int:
     """The number of a class. A label may hold several names, with commas between them."""
-    if label.isdecimal() and int(label) < classes:
+    if label.isdecimal() and int(label) < encoder.classes:
         return int(label)
-    for number, known in enumerate(labels):
+    for number, known in enumerate(encoder.labels):
         if label.casefold() in (known.casefold(), *(name.strip().casefold() for name in known.split(","))):
             return number
-    few = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
-    has = f"it has {few}" if labels else "its classes have no names"
-    raise ValueError(f"{model} has no class {label!r}; {has}, or choose a number from 0 to {classes - 1}")
+    few = ", ".join(encoder.labels[:8]) + (", ..." if len(encoder.labels) > 8 else "")
+    has = f"it has {few}" if encoder.labels else "its classes have no names"
+    raise ValueError(
+        f"{encoder.model} has no class {label!r}; {has}, or choose a number from 0 to {encoder.classes - 1}"
+    )
 
 
 def complete(denoiser: Denoiser, conditioning: Conditioning, height: int, width: int) -> Conditioning:

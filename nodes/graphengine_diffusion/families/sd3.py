@@ -20,7 +20,7 @@ from graphengine_diffusion.families.training import read_flow
 from graphengine_diffusion.handles import Denoiser, TextEncoder, Towers
 from graphengine_diffusion.types import Conditioning, Residuals
 
-__all__ = ["PIPELINES", "complete", "decode", "encode", "encode_text", "read", "reads", "run"]
+__all__ = ["LOOKS_UP", "PIPELINES", "complete", "decode", "encode", "encode_text", "read", "reads", "run"]
 
 PIPELINES: tuple[str, ...] = (
     "StableDiffusion3Pipeline",
@@ -30,6 +30,9 @@ PIPELINES: tuple[str, ...] = (
 
 T5_TOKENS = 256
 """How many tokens of T5 it reads; zeros where the folder has no T5, with which it was trained too."""
+
+
+LOOKS_UP = False
 
 
 def reads(index: dict[str, Any]) -> bool:

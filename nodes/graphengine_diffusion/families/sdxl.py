@@ -18,13 +18,16 @@ from graphengine_diffusion.families.family import Model, ModelFolder
 from graphengine_diffusion.handles import Denoiser, TextEncoder, Towers
 from graphengine_diffusion.types import Conditioning, Residuals
 
-__all__ = ["PIPELINES", "complete", "decode", "encode", "encode_text", "read", "reads", "run"]
+__all__ = ["LOOKS_UP", "PIPELINES", "complete", "decode", "encode", "encode_text", "read", "reads", "run"]
 
 PIPELINES: tuple[str, ...] = (
     "StableDiffusionXLPipeline",
     "StableDiffusionXLImg2ImgPipeline",
     "StableDiffusionXLInpaintPipeline",
 )
+
+
+LOOKS_UP = True
 
 
 def reads(index: dict[str, Any]) -> bool:

@@ -18,12 +18,15 @@ from graphengine_diffusion.families.sdxl import emptied, pooled_width, run
 from graphengine_diffusion.handles import Denoiser, TextEncoder, Towers
 from graphengine_diffusion.types import Conditioning
 
-__all__ = ["PIPELINES", "complete", "decode", "encode", "encode_text", "read", "reads", "run"]
+__all__ = ["LOOKS_UP", "PIPELINES", "complete", "decode", "encode", "encode_text", "read", "reads", "run"]
 
 PIPELINES: tuple[str, ...] = sdxl.PIPELINES
 
 SCORE, SCORE_OF_EMPTY = 6.0, 2.5
 """How much the training pictures were liked, 1 to 10: what a prompt asks for, and what it is held against."""
+
+
+LOOKS_UP = True
 
 
 def reads(index: dict[str, Any]) -> bool:
