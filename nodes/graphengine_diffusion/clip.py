@@ -17,26 +17,26 @@ class Encoded(NamedTuple):
     """`states` [1, tokens, width] are the tokens' vectors, `pooled` [1, width] that of the whole text."""
 
     states: Tensor
-    pooled: Tensor | None
+    pooled: Tensor
 
 
 def encoded(tower: Tower, text: str, layer: int = -1, clip_skip: int = 0) -> Encoded:
     """A text through one tower, float32.
 
     `layer` is which hidden states a family reads: -1 the last, through the final norm; -2 the last but one,
-    as they are (SDXL, SD3). `clip_skip` leaves out that many more of the last layers. `pooled` is the
-    projected vector at the end mark (`text_embeds` of CLIPTextModelWithProjection), else None.
+    as they are (SDXL, SD3). `clip_skip` leaves out that many more of the last layers. `pooled` is the vector
+    at the end mark, projected where the encoder has a projection (CLIPTextModelWithProjection).
     """
     ids = torch.tensor([token_ids(tower, text)], device=tower.encoder.device)
     found = tower.encoder(ids, output_hidden_states=True)
-    projected = getattr(found, "text_embeds", None)
+    pooled = found.text_embeds if hasattr(found, "text_embeds") else found.pooler_output
     if layer == -1 and not clip_skip:
         states = found.last_hidden_state
     else:
         states = found.hidden_states[layer - clip_skip]
         if layer == -1:
             states = final_norm(tower.encoder)(states)
-    return Encoded(states.float(), None if projected is None else projected.float())
+    return Encoded(states.float(), pooled.float())
 
 
 def final_norm(encoder: object) -> torch.nn.Module:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from graphengine_diffusion.types import Conditioning
+from graphengine_diffusion.types import Conditioning, Residuals
 
 
 def tensors(conditioning: Conditioning) -> dict[str, Tensor]:
@@ -61,3 +62,44 @@ def together(conditionings: Sequence[Conditioning]) -> Conditioning:
         return conditionings[0]
     joined = {name: torch.cat([tensor, *(each[name] for each in more)]) for name, tensor in first.items()}
     return with_tensors(conditionings[0], joined)
+
+
+def of_one_length(conditionings: Sequence[Conditioning], most: int = 4) -> list[Conditioning]:
+    """Texts of several lengths, each repeated up to one length, so that they share a call.
+
+    Attention to tokens that all stand there n times is attention to them once. Left as they are where the
+    common length is more than `most` times the longest.
+    """
+    lengths = {c.cross.shape[1] for c in conditionings if c.cross is not None and c.mask is None}
+    common = math.lcm(*lengths)
+    if len(lengths) < 2 or common > most * max(lengths):
+        return list(conditionings)
+    return [
+        c
+        if c.cross is None or c.mask is not None
+        else replace(c, cross=c.cross.repeat(1, common // c.cross.shape[1], 1))
+        for c in conditionings
+    ]
+
+
+def form_of_residuals(residuals: Residuals | None) -> object:
+    """What must be equal for two predictions with or without a ControlNet to share a call."""
+    if residuals is None:
+        return None
+    return tuple(r.shape[1:] for r in residuals.down), residuals.mid is None
+
+
+def residuals_together(
+    residuals: Sequence[Residuals | None], sizes: Sequence[int], device: str
+) -> Residuals | None:
+    """Residuals of one form as one batch, for calls of several sizes."""
+    given = [r for r in residuals if r is not None]
+    if not given:
+        return None
+
+    def joined(parts: Sequence[Tensor]) -> Tensor:
+        return torch.cat([p.to(device).expand(n, *p.shape[1:]) for p, n in zip(parts, sizes, strict=True)])
+
+    down = tuple(map(joined, zip(*(r.down for r in given), strict=True)))
+    mids = [r.mid for r in given if r.mid is not None]
+    return Residuals(down, joined(mids) if mids else None)

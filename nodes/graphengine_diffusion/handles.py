@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
+from torch.nn import Identity
 
 from graphengine.authoring import Folders
 from graphengine.types import WireType
@@ -97,7 +98,12 @@ class Tower(NamedTuple):
 
 
 class Towers(tuple[Tower, ...]):
-    """The text encoders of a model. The model pool counts their bytes as it does those of one module."""
+    """The text encoders of a model, loaded, and the handle that they came from.
+
+    The model pool counts their bytes as it does those of one module.
+    """
+
+    handle: TextEncoder
 
     def parameters(self) -> Iterator[Tensor]:
         """Every weight."""
@@ -114,7 +120,10 @@ class Denoiser:
     """A handle of a U-Net or a transformer, with the numbers that nodes need without loading it.
 
     `sample_size` is the side of the latents that it was made for, `text_width` that of the text's vectors
-    that it reads, `predicts` what its output means.
+    that it reads (0: it follows no text), `pooled_width` that of the text as one vector (0: it reads none),
+    `predicts` what its output means. `concat` is how many channels it reads beside the noisy latents,
+    `guidance` says that it reads a strength of guidance. `classes` is how many classes it knows, and `labels`
+    are their names. `clip` is the largest value of a clean picture, where the model's training knows one.
     """
 
     model: str
@@ -126,6 +135,12 @@ class Denoiser:
     predicts: Literal["epsilon", "v_prediction", "sample", "flow"] = "epsilon"
     noise: Betas | Flow = Betas()
     patches: tuple[Patch, ...] = ()
+    pooled_width: int = 0
+    concat: int = 0
+    guidance: bool = False
+    classes: int = 0
+    labels: tuple[str, ...] = ()
+    clip: float | None = None
 
     def load(self, folders: Folders, device: str) -> Any:
         """The module itself, ready to predict on a device."""
@@ -137,7 +152,10 @@ class Denoiser:
 class TextEncoder:
     """A handle of the text encoders of a model; each goes with its tokenizer.
 
-    `tokens` is how many tokens it reads at once, the marks at both ends included.
+    `tokens` is how many tokens it reads at once, the marks at both ends included; `long_tokens` the same of a
+    T5 encoder. `width` is that of the vectors that the denoiser reads, and `zeros_for_empty` says that an
+    empty text is zeros. A model of pictures of classes has no encoder, but `labels`, the classes' names, of
+    `classes` that it knows.
     """
 
     model: str
@@ -146,19 +164,31 @@ class TextEncoder:
     family: str
     tokens: int = 77
     patches: tuple[Patch, ...] = ()
+    long_tokens: int = 0
+    width: int = 0
+    zeros_for_empty: bool = False
+    classes: int = 0
+    labels: tuple[str, ...] = ()
 
     def load(self, folders: Folders, device: str) -> Towers:
         """Every tokenizer with its encoder."""
-        return Towers(
-            Tower(load_words(words, folders), load_part(part, folders, device), self.tokens)
-            for words, part in zip(self.tokenizers, self.parts, strict=True)
+        encoders = [load_part(part, folders, device) for part in self.parts]
+        towers = Towers(
+            Tower(
+                load_words(words, folders),
+                encoder,
+                self.long_tokens if part.cls == "T5EncoderModel" else self.tokens,
+            )
+            for words, part, encoder in zip(self.tokenizers, self.parts, encoders, strict=True)
         )
+        towers.handle = self
+        return towers
 
 
 @WireType("VAE", "#e5395f", "A model that turns pictures into latents and back; by name and hash.")
 @dataclass(frozen=True)
 class VAE:
-    """A handle of an autoencoder."""
+    """A handle of an autoencoder; one without a class stands for a model that works on pixels as they are."""
 
     model: str
     part: Part
@@ -167,7 +197,7 @@ class VAE:
 
     def load(self, folders: Folders, device: str) -> Any:
         """The module itself, ready to encode and decode on a device."""
-        return load_part(self.part, folders, device)
+        return load_part(self.part, folders, device) if self.part.cls else Identity()
 
 
 def load_part(part: Part, folders: Folders, device: str) -> Any:

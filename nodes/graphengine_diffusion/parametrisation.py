@@ -9,9 +9,9 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def scaled(x: Tensor, sigma: Tensor) -> Tensor:
-    """c_in(sigma) * x, what the model sees. Karras et al. 2022, table 1 (VP)."""
-    return x / (1 + sigma**2).sqrt()
+def scaled(x: Tensor, sigma: Tensor, flow: bool = False) -> Tensor:
+    """c_in(sigma) * x, what the model sees. Karras et al. 2022, table 1 (VP). A flow model sees x itself."""
+    return x if flow else x / (1 + sigma**2).sqrt()
 
 
 def denoised(predicts: str, output: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
@@ -22,4 +22,7 @@ def denoised(predicts: str, output: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
     if predicts == "v_prediction":
         # Salimans & Ho 2022, section 4: v = a * eps - s * x0, so x0 = a * (a * x) - s * v.
         return x / (1 + sigma**2) - output * (sigma / (1 + sigma**2).sqrt())
+    if predicts == "flow":
+        # Esser et al. 2024, eq. 1: x = (1 - sigma) * x0 + sigma * eps, and v = eps - x0.
+        return x - sigma * output
     return output

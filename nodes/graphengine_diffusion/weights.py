@@ -19,9 +19,15 @@ from graphengine.errors import ModelError
 
 CLASSES = {
     "UNet2DConditionModel": "diffusers",
+    "UNet2DModel": "diffusers",
+    "SD3Transformer2DModel": "diffusers",
+    "FluxTransformer2DModel": "diffusers",
     "AutoencoderKL": "diffusers",
     "CLIPTextModel": "transformers",
+    "CLIPTextModelWithProjection": "transformers",
     "CLIPTokenizer": "transformers",
+    "T5EncoderModel": "transformers",
+    "T5Tokenizer": "transformers",
 }
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 HEADER_LIMIT = 100 << 20

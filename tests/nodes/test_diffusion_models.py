@@ -124,8 +124,8 @@ def another_pipeline(model: Path) -> None:
     edit(model / "model_index.json", _class_name="KandinskyPipeline")
 
 
-def inpainting(model: Path) -> None:
-    edit(model / "unet" / "config.json", in_channels=9)
+def with_a_picture(model: Path) -> None:
+    edit(model / "unet" / "config.json", in_channels=8)
 
 
 def unknown_output(model: Path) -> None:
@@ -160,7 +160,7 @@ def single_file(model: Path) -> None:
         (cut_short, "its header wants"),
         (no_weights, "holds no .safetensors file"),
         (another_pipeline, "tiny is a KandinskyPipeline, which is of no known family; these are: Stable"),
-        (inpainting, "its U-Net reads 9 channels, but its latents have 4"),
+        (with_a_picture, "its U-Net reads 8 channels, but its latents have 4"),
         (unknown_output, "predicts 'flow_prediction'; only these are known: epsilon, v_prediction"),
         (no_config, "the model folder must be whole"),
         (damaged_config, "config.json is no JSON"),
