@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -149,19 +148,6 @@ def test_parts_of_different_models_are_told(model: LoadedModel, ctx: Shelf) -> N
         vae_decode(model.vae, wide, ctx)
     with pytest.raises(ValueError, match="the conditioning is 768 wide, but storybook reads 128"):
         predict(model.denoiser, x, plan.timesteps[0], Conditioning(torch.zeros(1, 77, 768)), ctx)
-
-
-def test_words_past_the_limit_are_told(
-    model: LoadedModel, ctx: Shelf, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING):
-        long = encode_text(model.text_encoder, "house " * 30 + "lantern", ctx)
-    assert "reads 30 tokens; left out of the prompt: lantern" in caplog.text
-    caplog.clear()
-    exact = encode_text(model.text_encoder, "house " * 30, ctx)
-    assert caplog.text == ""
-    assert torch.equal(long.cross, exact.cross)
-    assert long.cross.shape == (1, 32, 128)
 
 
 def test_a_picture_survives_the_vae(model: LoadedModel, ctx: Shelf, picture: Image) -> None:
