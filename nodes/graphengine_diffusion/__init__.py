@@ -7,4 +7,17 @@ model. What differs from one family of models to another is one module in `famil
 
 PACK = "diffusion"
 
-MODULES = ("loading", "text", "latents", "scheduling", "predicting", "guidance", "solving")
+MODULES = (
+    "loading",
+    "text",
+    "combining",
+    "latents",
+    "autoencoding",
+    "reshaping",
+    "masking",
+    "previewing",
+    "scheduling",
+    "predicting",
+    "guidance",
+    "solving",
+)

@@ -22,7 +22,7 @@ class Encoded(NamedTuple):
     """`states` [1, tokens, width] are the tokens' vectors, `pooled` [1, width] that of the first chunk."""
 
     states: Tensor
-    pooled: Tensor | None
+    pooled: Tensor
 
 
 class Token(NamedTuple):
@@ -40,13 +40,13 @@ def encoded(tower: Tower, text: str, layer: int = -1, clip_skip: int = 0) -> Enc
 
     `layer` is which hidden states a family reads: -1 the last, through the final norm; -2 the last but one,
     as they are (SDXL, SD3). `clip_skip` leaves out that many more of the last layers. `pooled` is the
-    projected vector at the end mark (`text_embeds` of CLIPTextModelWithProjection), else None. ValueError for
-    a prompt of too many chunks, and where `clip_skip` leaves no layer.
+    unweighted vector at the end mark, projected where the encoder has a projection (as that of SDXL has).
+    ValueError for a prompt of too many chunks, and where `clip_skip` leaves no layer.
     """
     chunks = chunks_of(tower, text)
     ids = torch.tensor([[token.id for token in chunk] for chunk in chunks], device=tower.encoder.device)
     found = tower.encoder(ids, output_hidden_states=True)
-    projected = getattr(found, "text_embeds", None)
+    pooled = found.text_embeds if hasattr(found, "text_embeds") else found.pooler_output
     if layer == -1 and not clip_skip:
         states = found.last_hidden_state
     else:
@@ -61,7 +61,7 @@ def encoded(tower: Tower, text: str, layer: int = -1, clip_skip: int = 0) -> Enc
             states = final_norm(tower.encoder)(states)
     weights = torch.tensor([[token.weight for token in chunk] for chunk in chunks])
     states = weighted(states.float(), weights.to(states.device))
-    return Encoded(states.flatten(0, 1)[None], None if projected is None else projected[:1].float())
+    return Encoded(states.flatten(0, 1)[None], pooled[:1].float())
 
 
 def weighted(states: Tensor, weights: Tensor) -> Tensor:

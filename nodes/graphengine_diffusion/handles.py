@@ -53,8 +53,8 @@ class Flow:
     """The noise of a flow model, x = (1 - sigma) x0 + sigma * noise with sigma from 1 to 0.
 
     Lipman et al. 2023; Esser et al. 2024. `shift` bends evenly spaced sigmas to
-    shift * s / (1 + (shift - 1) s). `dynamic` is (tokens, mu, tokens, mu): there the shift is exp(mu), with mu linear in the number of 2 x 2
-    patches of the picture. The model is told sigma * `steps`.
+    shift * s / (1 + (shift - 1) s). `dynamic` is (tokens, mu, tokens, mu): there the shift is exp(mu), with
+    mu linear in the number of 2 x 2 patches of the picture. The model is told sigma * `steps`.
     """
 
     shift: float = 1.0
@@ -114,7 +114,8 @@ class Denoiser:
     """A handle of a U-Net or a transformer, with the numbers that nodes need without loading it.
 
     `sample_size` is the side of the latents that it was made for, `text_width` that of the text's vectors
-    that it reads, `predicts` what its output means.
+    that it reads, `predicts` what its output means, `labels` the classes that it
+    knows, in the order of their numbers.
     """
 
     model: str
@@ -126,6 +127,7 @@ class Denoiser:
     predicts: Literal["epsilon", "v_prediction", "sample", "flow"] = "epsilon"
     noise: Betas | Flow = Betas()
     patches: tuple[Patch, ...] = ()
+    labels: tuple[str, ...] = ()
 
     def load(self, folders: Folders, device: str) -> Any:
         """The module itself, ready to predict on a device."""

@@ -37,9 +37,10 @@ def encode_text(
 
     An empty text is the "no prompt" that guidance compares with. With `syntax` "weights", `(word:1.3)` counts
     more, `(word)` 1.1 times and `[word]` less, BREAK begins a new chunk, and `\\(` is a bracket; "plain"
-    takes every character as it is. A model reads a fixed number of tokens at once (77 for Stable Diffusion, 32 for
-    storybook; a word is one or a few): a longer text is read in chunks, cut behind a comma where one is near.
-    `clip_skip` leaves out so many of the encoder's last layers; what is often called "clip skip 2" is 1 here.
+    takes every character as it is. A model reads a fixed number of tokens at once (77 for Stable Diffusion,
+    32 for storybook; a word is one or a few): a longer text is read in chunks, cut behind a comma where one
+    is near. `clip_skip` leaves out so many of the encoder's last layers; what is often called "clip skip 2"
+    is 1 here.
     """
     towers = ctx.use(encoder)
     prompt = text if syntax == "weights" else escaped(text)
@@ -67,9 +68,11 @@ def text_similarity(
     """
     if not texts:
         raise ValueError("there is no text to compare; give at least one")
-    tower = ctx.use(encoder)[0]
+    towers = ctx.use(encoder)
+    if not towers:
+        raise ValueError(f"{encoder.model} has no text encoder; take that of a text-to-image model")
     with torch.inference_mode():
-        vectors = torch.cat([vector_of(tower, text, by) for text in texts])
+        vectors = torch.cat([vector_of(towers[0], text, by) for text in texts])
     if centred:
         vectors = vectors - vectors.mean(0)
     near = functional.normalize(vectors, dim=1)
@@ -78,8 +81,8 @@ def text_similarity(
 
 def vector_of(tower: Tower, text: str, by: Literal["text", "words"]) -> Tensor:
     """One vector for a text, [1, width]; an empty text has the end mark alone."""
-    found, ids = encoded(tower, escaped(text)), [token.id for token in chunks_of(tower, escaped(text))[0]]
-    end = ids.index(tower.tokenizer.eos_token_id, 1)
+    found = encoded(tower, escaped(text))
     if by == "text":
-        return found.states[:, end] if found.pooled is None else found.pooled
-    return found.states[:, 1 : max(end, 2)].mean(1)
+        return found.pooled
+    ids = [token.id for token in chunks_of(tower, escaped(text))[0]]
+    return found.states[:, 1 : max(ids.index(tower.tokenizer.eos_token_id, 1), 2)].mean(1)

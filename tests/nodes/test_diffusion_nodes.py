@@ -14,15 +14,9 @@ from nodes.tinymodels import Shelf
 import graphengine_diffusion
 import graphengine_storybook
 from graphengine.types import Image
+from graphengine_diffusion.autoencoding import vae_decode, vae_encode
 from graphengine_diffusion.guidance import cfg
-from graphengine_diffusion.latents import (
-    add_noise,
-    denoised_latent,
-    noise,
-    vae_decode,
-    vae_encode,
-    variance_preserving,
-)
+from graphengine_diffusion.latents import add_noise, denoised_latent, noise, variance_preserving
 from graphengine_diffusion.loading import LoadedModel, load_model
 from graphengine_diffusion.predicting import predict, predict_together
 from graphengine_diffusion.scheduling import schedule
@@ -174,7 +168,7 @@ def test_portions_of_a_large_batch_equal_the_whole(
 ) -> None:
     x = Latent(torch.randn(3, 4, 4, 4, generator=torch.Generator().manual_seed(0)), model.vae.spec, (0, 1, 2))
     whole = vae_decode(model.vae, x, ctx)
-    monkeypatch.setattr("graphengine_diffusion.latents.PIXELS_AT_ONCE", 32 * 32)
+    monkeypatch.setattr("graphengine_diffusion.autoencoding.PIXELS_AT_ONCE", 32 * 32)
     told: list[tuple[float, float]] = []
     monkeypatch.setattr(ctx, "progress", lambda done, total: told.append((done, total)))
     torch.testing.assert_close(vae_decode(model.vae, x, ctx), whole, rtol=1e-4, atol=1e-5)
