@@ -1,25 +1,37 @@
-"""Latents: where they come from (noise, a picture) and what becomes of them (a picture)."""
+"""Latents: where they come from, and the forward process that makes them noisy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from graphengine.authoring import NO_CONTEXT, Context, Seed, Ui, node
-from graphengine.types import Image
-from graphengine_diffusion.families import FAMILIES
-from graphengine_diffusion.handles import VAE, Denoiser
+from graphengine_diffusion.handles import Denoiser
 from graphengine_diffusion.noise import draw
 from graphengine_diffusion.types import Latent, Prediction, Schedule, Timestep
 
-Pixels = Annotated[int, Field(ge=8, le=8192, multiple_of=8), Ui(unit="px")]
+Pixels = Annotated[int, Field(ge=8, le=8192), Ui(unit="px", step=8)]
+Batch = Annotated[int, Field(ge=1, le=64)]
 
-PIXELS_AT_ONCE = 1 << 22
-"""A VAE needs about a kilobyte a pixel, so it takes a large batch in portions."""
+
+class Canvas(NamedTuple):
+    """The size of a picture in pixels."""
+
+    width: int
+    height: int
+
+
+@node
+def canvas(denoiser: Denoiser, width: Pixels | None = None, height: Pixels | None = None) -> Canvas:
+    """The size of the picture, set in one place for all nodes that ask for it.
+
+    What is left empty is the size that the model was made for.
+    """
+    rows, columns = latent_sides(denoiser, width, height)
+    return Canvas(columns * denoiser.spec.factor, rows * denoiser.spec.factor)
 
 
 @node
@@ -29,7 +41,7 @@ def noise(
     seed: Seed,
     width: Pixels | None = None,
     height: Pixels | None = None,
-    batch: Annotated[int, Field(ge=1, le=64)] = 1,
+    batch: Batch = 1,
     ctx: Context = NO_CONTEXT,
 ) -> Latent:
     """Pure noise to start from, as strong as the first step of the schedule wants it.
@@ -38,15 +50,28 @@ def noise(
     drawn from seed + i, on the CPU in float32: a seed means the same picture alone, in a batch and on every
     machine.
     """
-    spec = denoiser.spec
-    default = denoiser.sample_size * spec.factor
-    sides = (
-        latent_side("height", height or default, spec.factor),
-        latent_side("width", width or default, spec.factor),
-    )
-    seeds = tuple(range(seed, seed + batch))
-    samples = draw(seeds, (spec.channels, *sides)) * schedule.sigmas[0]
-    return Latent(samples.to(ctx.device), spec, seeds)
+    seeds = seeds_from(seed, batch)
+    shape = (denoiser.spec.channels, *latent_sides(denoiser, width, height))
+    samples = draw(seeds, shape) * schedule.sigmas[0]
+    return Latent(samples.to(ctx.device), denoiser.spec, seeds)
+
+
+@node
+def empty_latent(
+    denoiser: Denoiser,
+    seed: Seed = 0,
+    width: Pixels | None = None,
+    height: Pixels | None = None,
+    batch: Batch = 1,
+    ctx: Context = NO_CONTEXT,
+) -> Latent:
+    """Latents that are zero everywhere, such as a canvas that other latents are put on.
+
+    Zero is the mean of a model's latents, often a flat brownish grey. The seeds are for solvers that draw
+    noise.
+    """
+    shape = (batch, denoiser.spec.channels, *latent_sides(denoiser, width, height))
+    return Latent(torch.zeros(shape, device=ctx.device), denoiser.spec, seeds_from(seed, batch))
 
 
 @node
@@ -56,37 +81,46 @@ def add_noise(
     schedule: Schedule | None = None,
     timestep: Timestep | None = None,
     sigma: Annotated[float, Field(ge=0, le=1e4)] | None = None,
+    flow: bool = False,
     ctx: Context = NO_CONTEXT,
 ) -> Latent:
-    """Add noise: x = x0 + sigma * noise, the forward process.
+    """Add noise, the forward process: x = x0 + sigma * noise, for flow models (1 - sigma) x0 + sigma * noise.
 
     How much is told by one of three: `schedule` (as much as its first step takes away: for image to image),
-    `timestep` (the noise at that step) or `sigma`. Item i of a batch gets the noise of seed + i. Ho et al.
-    2020, eq. 4, in sigma space; `variance_preserving` gives it as the paper scales it.
+    `timestep` (the noise at that step) or `sigma`. Schedules and timesteps know whether they are of a flow
+    model; for a `sigma` alone, `flow` says so. Item i of a batch gets the noise of seed + i. Ho et al. 2020,
+    eq. 4, in sigma space (`variance_preserving` gives it as the paper scales it); Lipman et al. 2023.
     """
-    given = [s for s in (
-        None if schedule is None else float(schedule.sigmas[0]),
-        None if timestep is None else timestep.sigma,
-        sigma,
-    ) if s is not None]  # fmt: skip
+    given: list[tuple[float, bool]] = []
+    if schedule is not None:
+        given.append((float(schedule.sigmas[0]), schedule.flow))
+    if timestep is not None:
+        given.append((timestep.sigma, timestep.flow))
+    if sigma is not None:
+        given.append((sigma, flow))
     if len(given) != 1:
         raise ValueError(
             f"add_noise: {len(given)} of schedule, timestep and sigma are given; give exactly one"
         )
-    x0 = latent.samples.to(ctx.device)
-    seeds = tuple(range(seed, seed + len(x0)))
-    noise = draw(seeds, x0.shape[1:]).to(ctx.device)
-    return Latent(x0 + given[0] * noise, latent.spec, seeds)
+    (strength, mixing), x0 = given[0], latent.samples.to(ctx.device)
+    if mixing and strength > 1:
+        raise ValueError(f"sigma: {strength} is above 1, which is all noise for a flow model; choose 0 to 1")
+    seeds = seeds_from(seed, len(x0))
+    unit = draw(seeds, x0.shape[1:]).to(ctx.device)
+    alpha = 1 - strength if mixing else 1.0
+    return Latent(alpha * x0 + strength * unit, latent.spec, seeds)
 
 
 @node
 def variance_preserving(latent: Latent, timestep: Timestep) -> Latent:
-    """Scale noisy latents to about unit variance, for looking at them: x / sqrt(1 + sigma^2).
+    """Scale noisy latents to about unit variance, for looking at them: x / sqrt(alpha^2 + sigma^2).
 
-    The sampling loop works in sigma space, where noisy latents are large. This is the x_t of the DDPM paper
-    (Ho et al. 2020); decode it to see a picture dissolve into noise or come out of it.
+    The sampling loop works in sigma space, where noisy latents are large (alpha is 1, but for flow models
+    1 - sigma). This is the x_t of the DDPM paper (Ho et al. 2020); decode it to see a picture dissolve into
+    noise or come out of it.
     """
-    return Latent(latent.samples / (1 + timestep.sigma**2) ** 0.5, latent.spec, latent.seeds)
+    size = (timestep.alpha**2 + timestep.sigma**2) ** 0.5
+    return Latent(latent.samples / size, latent.spec, latent.seeds)
 
 
 @node
@@ -95,51 +129,16 @@ def denoised_latent(prediction: Prediction) -> Latent:
     return Latent(prediction.denoised, prediction.spec, prediction.seeds)
 
 
-@node(title="VAE Encode")
-def vae_encode(vae: VAE, image: Image, ctx: Context = NO_CONTEXT) -> Latent:
-    """Turn pictures into latents, the model's own small form of them.
-
-    Width and height must be multiples of the VAE's factor, 8 for most models. A grey picture is taken as RGB,
-    an alpha channel is left out. The same picture always gives the same latents: the mean, not a sample.
-    """
-    _, height, width, channels = image.shape
-    latent_side("image height", height, vae.spec.factor)
-    latent_side("image width", width, vae.spec.factor)
-    rgb = image.expand(-1, -1, -1, 3) if channels == 1 else image[..., :3]
-    if rgb.shape[-1] != 3:
-        raise ValueError(f"vae_encode: the image has {channels} channels; give a grey, RGB or RGBA picture")
-    module, family = ctx.use(vae), FAMILIES[vae.family]
-    pixels = rgb.permute(0, 3, 1, 2).float() * 2 - 1
-    samples = in_portions(lambda x: family.encode(module, x, vae.spec), pixels, height * width, ctx)
-    return Latent(samples, vae.spec, tuple(range(len(samples))))
+def seeds_from(seed: int, count: int) -> tuple[int, ...]:
+    """The seeds of a batch: each one more than the one before."""
+    return tuple(range(seed, seed + count))
 
 
-@node(title="VAE Decode")
-def vae_decode(vae: VAE, latent: Latent, ctx: Context = NO_CONTEXT) -> Image:
-    """Turn latents into pictures.
-
-    Gives float32 [batch, height, width, 3], 0 to 1. Expects latents without noise, as they are after the last
-    step of the loop.
-    """
-    have, want = latent.samples.shape[1], vae.spec.channels
-    if have != want:
-        raise ValueError(
-            f"the latent has {have} channels, but the VAE of {vae.model} decodes {want}; use its own"
-        )
-    module, family = ctx.use(vae), FAMILIES[vae.family]
-    area = latent.samples.shape[-2] * latent.samples.shape[-1] * vae.spec.factor**2
-    pixels = in_portions(lambda x: family.decode(module, x, vae.spec), latent.samples, area, ctx)
-    return (pixels / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).contiguous().cpu()
-
-
-def in_portions(function: Callable[[Tensor], Tensor], items: Tensor, area: int, ctx: Context) -> Tensor:
-    """Apply a VAE to a batch, a few pictures at a time; progress is told and memory stays bounded."""
-    found = []
-    for portion in torch.split(items, max(1, PIXELS_AT_ONCE // area)):
-        with torch.inference_mode():
-            found.append(function(portion.to(ctx.device)))
-        ctx.progress(sum(map(len, found)), len(items))
-    return torch.cat(found)
+def latent_sides(denoiser: Denoiser, width: int | None, height: int | None) -> tuple[int, int]:
+    """Height and width in latents; what is None is the size that the model was made for."""
+    default = denoiser.sample_size * denoiser.spec.factor
+    rows = latent_side("height", height or default, denoiser.spec.factor)
+    return rows, latent_side("width", width or default, denoiser.spec.factor)
 
 
 def latent_side(what: str, pixels: int, factor: int) -> int:
@@ -148,3 +147,22 @@ def latent_side(what: str, pixels: int, factor: int) -> int:
         near = max(factor, round(pixels / factor) * factor)
         raise ValueError(f"{what}: {pixels} is no multiple of {factor}, the VAE's factor; choose {near}")
     return pixels // factor
+
+
+def pixel_size(latent: Latent) -> str:
+    """The size of the picture that latents stand for, in words: `512 x 768`."""
+    factor = latent.spec.factor
+    return f"{latent.samples.shape[3] * factor} x {latent.samples.shape[2] * factor}"
+
+
+def alike(latents: Sequence[Latent]) -> None:
+    """ValueError where latents are of different models or sizes."""
+    first = latents[0]
+    for place, latent in enumerate(latents[1:], 1):
+        if latent.spec != first.spec:
+            raise ValueError(f"latent {place} is of another model than latent 0; make both with one VAE")
+        if latent.samples.shape[1:] != first.samples.shape[1:]:
+            raise ValueError(
+                f"latent {place} is {pixel_size(latent)} pixels, but latent 0 is {pixel_size(first)}; scale "
+                "or crop them to one size"
+            )

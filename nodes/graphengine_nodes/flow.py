@@ -159,6 +159,27 @@ def zip(first: list[S], second: list[T]) -> list[list[Any]]:
 
 
 @node
+def product(first: list[S], second: list[T]) -> list[list[Any]]:
+    """Every item of one list with every item of another, as pairs, row by row: a table of two parameters.
+
+    A row for each of the first, in it a column for each of the second; `flow.item` takes a pair apart in
+    `flow.map`, and `image.table` shows what came of them. ValueError for more than a million pairs.
+    """
+    count = len(first) * len(second)
+    if count > MOST:
+        raise ValueError(
+            f"{len(first)} and {len(second)} items make {count} pairs; a list holds {MOST} at most"
+        )
+    return [[a, b] for a in first for b in second]
+
+
+@node
+def flatten(lists: list[list[T]]) -> list[T]:
+    """Lists in a list as one list, in their order, such as the rows that a loop in a loop gave."""
+    return [item for some in lists for item in some]
+
+
+@node
 def take(items: list[T], count: Times = 1) -> list[T]:
     """The first items of a list; all of them where it has no more."""
     return items[:count]

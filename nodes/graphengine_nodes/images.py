@@ -222,6 +222,19 @@ def unbatch(image: Image) -> list[Image]:
 
 
 @node
+def pick(image: Image, index: int = 0, count: Count = 1) -> Image:
+    """Some pictures of a batch: `count` of them from `index` on; 0 is the first, -1 the last."""
+    have = len(image)
+    start = index + have if index < 0 else index
+    if start < 0 or start + count > have:
+        raise ValueError(
+            f"{count} from {index} on are not in a batch of {have}; its positions are 0 to {have - 1}, or -1 "
+            "for the last"
+        )
+    return image[start : start + count].clone()
+
+
+@node
 def split_channels(image: Image) -> Channels:
     """Take a picture apart into its channels; alpha is 1 where there is none, grey is red, green and blue."""
     red, green, blue = (c[..., None].contiguous() for c in colours(image).unbind(-1))

@@ -69,6 +69,22 @@ def format(template: Text, values: list[Any] | None = None, names: list[str] | N
     return "".join(written)
 
 
+@node
+def format_each(template: Text, values: list[Any]) -> list[str]:
+    """A text for each value of a list, such as labels: `CFG {}` of 1 and 7.5 makes CFG 1 and CFG 7.5.
+
+    The placeholder is written as for `text.format`; several `{}` take a list of values each. Numbers without
+    a form of their own are written as short as they can be.
+    """
+    lists = [value if isinstance(value, list) else [value] for value in values]
+    return [format(template, [shortest(value) for value in some]) for some in lists]
+
+
+def shortest(value: Any) -> Any:
+    """A whole number that is written as a fraction, 20.0, as it is meant, 20; all else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
+
+
 def filled(name: str, spec: str, conversion: str | None, known: dict[str, Any]) -> str:
     """What stands in the place of one placeholder."""
     if name not in known:

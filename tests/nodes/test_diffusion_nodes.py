@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,9 @@ from nodes.tinymodels import Shelf
 import graphengine_diffusion
 import graphengine_storybook
 from graphengine.types import Image
+from graphengine_diffusion.autoencoding import vae_decode, vae_encode
 from graphengine_diffusion.guidance import cfg
-from graphengine_diffusion.latents import (
-    add_noise,
-    denoised_latent,
-    noise,
-    vae_decode,
-    vae_encode,
-    variance_preserving,
-)
+from graphengine_diffusion.latents import add_noise, denoised_latent, noise, variance_preserving
 from graphengine_diffusion.loading import LoadedModel, load_model
 from graphengine_diffusion.predicting import predict, predict_together
 from graphengine_diffusion.scheduling import schedule
@@ -151,19 +144,6 @@ def test_parts_of_different_models_are_told(model: LoadedModel, ctx: Shelf) -> N
         predict(model.denoiser, x, plan.timesteps[0], Conditioning(torch.zeros(1, 77, 768)), ctx)
 
 
-def test_words_past_the_limit_are_told(
-    model: LoadedModel, ctx: Shelf, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING):
-        long = encode_text(model.text_encoder, "house " * 30 + "lantern", ctx)
-    assert "reads 30 tokens; left out of the prompt: lantern" in caplog.text
-    caplog.clear()
-    exact = encode_text(model.text_encoder, "house " * 30, ctx)
-    assert caplog.text == ""
-    assert torch.equal(long.cross, exact.cross)
-    assert long.cross.shape == (1, 32, 128)
-
-
 def test_a_picture_survives_the_vae(model: LoadedModel, ctx: Shelf, picture: Image) -> None:
     latent = vae_encode(model.vae, picture, ctx)
     assert latent.samples.shape == (1, 4, 16, 16)
@@ -188,7 +168,7 @@ def test_portions_of_a_large_batch_equal_the_whole(
 ) -> None:
     x = Latent(torch.randn(3, 4, 4, 4, generator=torch.Generator().manual_seed(0)), model.vae.spec, (0, 1, 2))
     whole = vae_decode(model.vae, x, ctx)
-    monkeypatch.setattr("graphengine_diffusion.latents.PIXELS_AT_ONCE", 32 * 32)
+    monkeypatch.setattr("graphengine_diffusion.autoencoding.PIXELS_AT_ONCE", 32 * 32)
     told: list[tuple[float, float]] = []
     monkeypatch.setattr(ctx, "progress", lambda done, total: told.append((done, total)))
     torch.testing.assert_close(vae_decode(model.vae, x, ctx), whole, rtol=1e-4, atol=1e-5)

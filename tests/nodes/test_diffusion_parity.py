@@ -167,8 +167,10 @@ def test_text_is_encoded_as_the_pipeline_encodes_it(models: Any, text: str) -> N
     pipelines, ctx = models
     wanted, _ = pipelines["epsilon"].encode_prompt(text, "cpu", 1, do_classifier_free_guidance=False)
     found = encode_text(load_model("epsilon", ctx).text_encoder, text, ctx)
-    assert found.cross.shape == (1, 77, 32)
-    torch.testing.assert_close(found.cross, wanted, rtol=1e-5, atol=1e-5)
+    assert found.cross is not None
+    # The pipeline leaves out what does not fit; here there are more chunks.
+    assert found.cross.shape == (1, 231 if len(text) > 100 else 77, 32)
+    torch.testing.assert_close(found.cross[:, :77], wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_several_sizes_and_times_in_one_batch_equal_single_calls(models: Any) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Coroutine, Generator
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import pytest
@@ -204,3 +204,24 @@ def test_zip_pairs_what_stands_at_the_same_place() -> None:
     assert flow.zip([], []) == []
     with pytest.raises(ValueError, match="the lists have 1 and 2 items; give them the same length"):
         flow.zip([1], [1, 2])
+
+
+@given(st.lists(st.integers(), max_size=5), st.lists(st.text(), max_size=5))
+def test_a_product_has_a_row_for_each_of_the_first(first: list[int], second: list[str]) -> None:
+    pairs = flow.product(first, second)
+    assert len(pairs) == len(first) * len(second)
+    for number, pair in enumerate(pairs):
+        row, column = divmod(number, len(second))
+        assert pair == [first[row], second[column]]
+
+
+def test_a_product_of_too_many_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="1001 and 1000 items make 1001000 pairs; a list holds 1000000 at most"
+    ):
+        flow.product([0] * 1001, [0] * 1000)
+
+
+@given(st.lists(st.lists(st.integers())))
+def test_flattening_keeps_all_items_in_their_order(lists: list[list[int]]) -> None:
+    assert flow.flatten(lists) == [*chain.from_iterable(lists)]

@@ -321,3 +321,15 @@ def test_composite_on_nothing_keeps_the_colour() -> None:
 def test_a_mask_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="the mask is 3 x 3 pixels, the upper picture 12 x 8; resize one"):
         filters.composite(picture(), picture(), torch.ones(1, 3, 3))
+
+
+def test_pictures_of_a_batch_are_picked_by_their_place() -> None:
+    given = picture(batch=4)
+    assert torch.equal(images.pick(given), given[:1])
+    assert torch.equal(images.pick(given, 1, 2), given[1:3])
+    assert torch.equal(images.pick(given, -1), given[3:])
+    for index, count in ((4, 1), (3, 2), (-5, 1)):
+        with pytest.raises(
+            ValueError, match="are not in a batch of 4; its positions are 0 to 3, or -1 for the"
+        ):
+            images.pick(given, index, count)

@@ -128,3 +128,17 @@ def test_a_text_that_writes_no_number_is_told(wrong: str) -> None:
 def test_value_and_length() -> None:
     assert text.value("a cat") == "a cat"
     assert text.length("a cat") == 5
+
+
+def test_each_value_of_a_list_makes_a_label() -> None:
+    assert text.format_each("CFG {}", [1, 7.5, 20.0, True, "high"]) == [
+        "CFG 1", "CFG 7.5", "CFG 20", "CFG True", "CFG high"
+    ]  # fmt: skip
+    assert text.format_each("{:.1f}", [1, 0.25]) == ["1.0", "0.2"]
+    assert text.format_each("{} steps, {}", [[5, "euler"], [10, "ddim"]]) == [
+        "5 steps, euler",
+        "10 steps, ddim",
+    ]
+    assert text.format_each("{}", []) == []
+    with pytest.raises(ValueError, match=r"there is no value for \{1\}"):
+        text.format_each("{0} {1}", [3])
