@@ -15,12 +15,12 @@ def draw(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
     )
 
 
-def step_seed(seed: int, index: int) -> int:
-    """The seed of the noise that step `index` adds to an item: the two numbers, mixed.
+def step_seed(seed: int, index: int, stage: int = 0) -> int:
+    """The seed of the noise that step `index` adds to an item in one of its stages: the numbers, mixed.
 
     The finaliser of SplitMix64 (Steele et al. 2014): neighbouring steps and seeds share nothing.
     """
-    z = (seed + (index + 1) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+    z = (seed + (index + 1) * 0x9E3779B97F4A7C15 + stage * 0xD1342543DE82EF95) & 0xFFFFFFFFFFFFFFFF
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
     return z ^ (z >> 31)

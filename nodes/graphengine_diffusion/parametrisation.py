@@ -1,7 +1,8 @@
 """Parametrisation: what a model is given, and what its output says of the clean picture.
 
 A model of the DDPM kind was trained on x / sqrt(1 + sigma^2), which has unit variance whatever the noise.
-With a = 1 / sqrt(1 + sigma^2) and s = sigma * a, that is a * x0 + s * eps.
+With a = 1 / sqrt(1 + sigma^2) and s = sigma * a, that is a * x0 + s * eps. A flow model is given
+x = (1 - sigma) x0 + sigma * noise as it is.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from torch import Tensor
 
 
 def scaled(x: Tensor, sigma: Tensor, flow: bool = False) -> Tensor:
-    """c_in(sigma) * x, what the model sees. Karras et al. 2022, table 1 (VP). A flow model sees x itself."""
+    """c_in(sigma) * x, what the model sees. Karras et al. 2022, table 1 (VP); for a flow model x itself."""
     return x if flow else x / (1 + sigma**2).sqrt()
 
 
@@ -23,6 +24,6 @@ def denoised(predicts: str, output: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         # Salimans & Ho 2022, section 4: v = a * eps - s * x0, so x0 = a * (a * x) - s * v.
         return x / (1 + sigma**2) - output * (sigma / (1 + sigma**2).sqrt())
     if predicts == "flow":
-        # Esser et al. 2024, eq. 1: x = (1 - sigma) * x0 + sigma * eps, and v = eps - x0.
+        # Lipman et al. 2023, eq. 23, with time the other way round: v = noise - x0, so x0 = x - sigma * v.
         return x - sigma * output
     return output

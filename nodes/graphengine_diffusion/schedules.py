@@ -1,21 +1,21 @@
-"""Schedules: how much noise each step of a loop takes away.
+"""Schedules: the noise that a model was trained on, as a rising table of sigmas; `spacings` choose from it.
 
-`table` is float64 [steps of training], rising: the sigma of each step that the model was trained on. A
-spacing gives `n` falling sigmas within it; the final 0 is added at the end. Time is counted in training
-steps, and between two of them log(sigma) is linear.
+`table` is float64 [steps of training], rising: the sigma of each step that the model was trained on. Time is
+counted in training steps, and between two of them log(sigma) is linear. A flow model's time is its sigma
+times the number of training steps.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from graphengine.errors import ModelError
-from graphengine_diffusion.handles import Betas
+from graphengine_diffusion.handles import Betas, Flow
 
 Array = npt.NDArray[np.float64]
 
@@ -81,76 +81,56 @@ def sigma_at(time: Array, table: Array) -> Array:
     return np.asarray(np.exp(np.interp(time, np.arange(len(table)), np.log(table))))
 
 
-def normal(n: int, table: Array) -> Array:
-    """Even in training time, both ends included."""
-    return sigma_at(np.linspace(len(table) - 1, 0, n), table)
+def shifted(sigma: Array, shift: float) -> Array:
+    """More of the steps at high noise, for larger pictures. Esser et al. 2024, eq. 23 (there on time)."""
+    return np.asarray(shift * sigma / (1 + (shift - 1) * sigma))
 
 
-def trailing(n: int, table: Array) -> Array:
-    """Every (T/n)-th training step, counted from the noisiest. Lin et al. 2023, table 2."""
-    T = len(table)
-    times: Array = np.round(T - np.arange(n) * T / n).astype(np.float64) - 1
-    return sigma_at(times, table)
+def shift_of(flow: Flow, tokens: float) -> float:
+    """How far a flow model's sigmas are shifted, for a picture of so many 2 x 2 patches of latents.
 
-
-def leading(n: int, table: Array) -> Array:
-    """Every (T/n)-th training step, counted from the cleanest. Lin et al. 2023, table 2.
-
-    One step up where there is room, as Stable Diffusion has it.
+    For Flux it is exp(mu), with mu on the line through the two points of `flow.dynamic`.
     """
-    stride = len(table) // n
-    times = np.arange(n - 1, -1, -1, dtype=np.float64) * stride + (1 if stride > 1 else 0)
-    return sigma_at(np.asarray(times), table)
+    if flow.dynamic is None:
+        return flow.shift
+    few, low, many, high = flow.dynamic
+    return math.exp(low + (high - low) * (tokens - few) / (many - few))
 
 
-def karras(n: int, table: Array, rho: float = 7.0) -> Array:
-    """Karras et al. 2022, eq. 5: even in sigma^(1/rho); rho = 7 spends the steps near zero noise."""
-    low, high = table[0] ** (1 / rho), table[-1] ** (1 / rho)
-    return np.asarray((high + np.linspace(0, 1, n) * (low - high)) ** rho)
+class Training(NamedTuple):
+    """The noise that a model was trained on: its `table`, and for a flow model how far that is `shifted`.
 
-
-def exponential(n: int, table: Array) -> Array:
-    """Even in log(sigma)."""
-    return np.exp(np.linspace(math.log(table[-1]), math.log(table[0]), n))
-
-
-def linear_beta(n: int, table: Array) -> Array:
-    """Even in the time of DDPM's linear schedule (Ho et al. 2020), within the model's noise."""
-    theirs = training_sigmas(DDPM)
-    ends = time_at(table[[-1, 0]], theirs)
-    return sigma_at(np.linspace(ends[0], ends[1], n), theirs)
-
-
-def cosine_beta(n: int, table: Array) -> Array:
-    """Even in the time of the cosine schedule (Nichol & Dhariwal 2021), within the model's noise."""
-    # eq. 17 solved for the time u at which alpha_bar is 1 / (1 + sigma^2).
-    start = cosine_alpha_bar(np.zeros(1))
-    alpha_bar = start / (1 + table[[-1, 0]] ** 2)
-    ends = np.arccos(np.sqrt(alpha_bar)) * 2 / math.pi * (1 + COSINE_OFFSET) - COSINE_OFFSET
-    return sigma_of(cosine_alpha_bar(np.linspace(ends[0], ends[1], n)) / start)
-
-
-SPACINGS: dict[str, Callable[[int, Array], Array]] = {
-    "normal": normal,
-    "karras": karras,
-    "exponential": exponential,
-    "trailing": trailing,
-    "leading": leading,
-    "linear_beta": linear_beta,
-    "cosine_beta": cosine_beta,
-}
-
-
-def spread(spacing: str, n: int, betas: Betas) -> tuple[Array, Array]:
-    """`n` + 1 falling sigmas with the final 0, and the model's time at each but the last.
-
-    ValueError if a spacing in whole training steps is asked for more of them than there are.
+    `floor` is the least sigma that the even spacings of a flow model start from.
     """
-    table = training_sigmas(betas)
-    if spacing in ("trailing", "leading") and n > len(table):
-        raise ValueError(
-            f"{n} steps are more than the {len(table)} that the model was trained on; choose {len(table)} or "
-            "fewer, or the spacing 'normal'"
-        )
-    sigmas = SPACINGS[spacing](n, table)
-    return np.append(sigmas, 0.0), time_at(sigmas, table)
+
+    table: Array
+    shift: float = 1.0
+    floor: float = 0.0
+    flow: bool = False
+
+    def sigmas(self, times: Array) -> Array:
+        """The sigma at training steps that are counted from 0, whole or not."""
+        if self.flow:
+            return shifted((times + 1) / len(self.table), self.shift)
+        return sigma_at(times, self.table)
+
+    def times(self, sigmas: Array) -> Array:
+        """What the model is told at a sigma."""
+        return sigmas * len(self.table) if self.flow else time_at(sigmas, self.table)
+
+
+def training_of(noise: Betas | Flow, shift: float | None = None, tokens: float = 4096) -> Training:
+    """The noise that a model was trained on; `shift` instead of its own for a flow model.
+
+    ValueError for a shift of a model that has none.
+    """
+    if isinstance(noise, Betas):
+        if shift is not None:
+            raise ValueError("shift is for flow models, and this is none; leave it empty")
+        return Training(training_sigmas(noise))
+    own = shift_of(noise, tokens) if shift is None else shift
+    even = np.arange(1, noise.steps + 1) / noise.steps
+    table = shifted(even, own)
+    # Models whose shift depends on the picture are shifted once, on the way; the others were so in training.
+    floor = even[0] if noise.dynamic is not None else table[0]
+    return Training(table, own, float(floor), flow=True)

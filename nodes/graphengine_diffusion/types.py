@@ -8,14 +8,28 @@ Models travel as `handles`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from torch import Tensor
 
 from graphengine.types import WireType
 from graphengine_diffusion.handles import LatentSpec
 
-History = tuple[tuple[float, Tensor], ...]
-"""What a multistep solver remembers: (sigma, denoised) of earlier steps, the latest last."""
+
+class Past(NamedTuple):
+    """What a solver remembers of an earlier call of the model, made at `sigma`.
+
+    `kept` is what that `solver` will need again, no more: the guess of the clean picture, the slope, the
+    noisy picture.
+    """
+
+    solver: str
+    sigma: float
+    kept: tuple[Tensor, ...]
+
+
+History = tuple[Past, ...]
+"""The earlier calls, the latest last."""
 
 
 @WireType("Latent", "#b388ff", "Pictures as the model sees them, with the noise that is still in them.")
@@ -60,10 +74,11 @@ class Conditioning:
 @WireType("Schedule", "#26c6da", "How noisy each step of a loop is, from the noisiest to none.")
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """`sigmas` is float32 [steps + 1] on the CPU, falling, with the final 0; `times` float32 [steps].
+    """`sigmas` is float32 [steps + 1] on the CPU, falling; `times` float32 [steps].
 
-    A time is what the model was told in training: for most models the number of the training step. `flow`
-    says that x = (1 - sigma) x0 + sigma * noise; else x = x0 + sigma * noise.
+    The last sigma is where the last step ends: 0, but for the noisy part of a schedule that was split. A time
+    is what the model was told in training: for most models the number of the training step. `flow` says that
+    x = (1 - sigma) x0 + sigma * noise; else x = x0 + sigma * noise.
     """
 
     sigmas: Tensor
@@ -79,6 +94,10 @@ class Timestep:
     `index` counts from the start of the whole schedule and `fraction` is the part of it that is done when the
     step begins, 0 to 1, so both mean the same if `strength` leaves out the first steps. `flow` is as in a
     Schedule.
+
+    `stage` is 0 for a whole step. A solver that asks the model twice has its steps in two halves, 1 and 2,
+    with the same `index` and `fraction`; `sigma` and `sigma_next` are then those of the half, and `solver`
+    says whose halves they are.
     """
 
     index: int
@@ -87,6 +106,8 @@ class Timestep:
     time: float
     fraction: float
     flow: bool = False
+    stage: int = 0
+    solver: str = ""
 
     @property
     def alpha(self) -> float:
