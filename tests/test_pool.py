@@ -107,7 +107,7 @@ def test_what_is_dear_to_load_again_for_its_bytes_stays_longer() -> None:
     for name in "abcd":
         models.use(Weights(name))
     # A load halves what each is worth, so five times as dear is as good as two loads later, and not three:
-    # now it is worth 5 / 16, more than the 1 / 4 of b, which went; next it is 5 / 32, less than the 1 / 4 of c.
+    # now it is worth 5 / 16, more than the 1 / 4 of b, which went; next 5 / 32, less than the 1 / 4 of c.
     assert names(models) == ["slow", "c", "d"]
     models.use(Weights("e"))
     assert names(models) == ["c", "d", "e"]
