@@ -5,7 +5,7 @@ A node asks `ctx.use(handle)` for the model itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, NamedTuple
@@ -14,6 +14,8 @@ from torch import Tensor
 
 from graphengine.authoring import Folders
 from graphengine.types import WireType
+from graphengine_diffusion.extras import extra_file
+from graphengine_diffusion.folding import fold
 from graphengine_diffusion.weights import load_module, load_tokenizer
 
 
@@ -53,8 +55,8 @@ class Flow:
     """The noise of a flow model, x = (1 - sigma) x0 + sigma * noise with sigma from 1 to 0.
 
     Lipman et al. 2023; Esser et al. 2024. `shift` bends evenly spaced sigmas to
-    shift * s / (1 + (shift - 1) s). `dynamic` is (tokens, mu, tokens, mu): there the shift is exp(mu), with mu linear in the number of 2 x 2
-    patches of the picture. The model is told sigma * `steps`.
+    shift * s / (1 + (shift - 1) s). `dynamic` is (tokens, mu, tokens, mu): there the shift is exp(mu), with
+    mu linear in the number of 2 x 2 patches of the picture. The model is told sigma * `steps`.
     """
 
     shift: float = 1.0
@@ -86,6 +88,37 @@ class Part:
     hash: str
     dtype: str = "float16"
     preset: str = ""
+
+    def load(self, folders: Folders, device: str) -> Any:
+        """The module, ready to use on a device; or the tokenizer."""
+        if self.cls.endswith("Tokenizer"):
+            return load_words(self, folders)
+        return load_part(self, folders, device)
+
+
+@dataclass(frozen=True)
+class Patched:
+    """A part with LoRAs in it. `place` is what the part is called in their files.
+
+    It holds all weights that they leave alone in common with the part itself.
+    """
+
+    base: Part
+    patches: tuple[Patch, ...]
+    place: str
+
+    def load(self, folders: Folders, device: str) -> Any:
+        """The patched module, with the part read for it alone."""
+        return self.derive(self.base.load(folders, device), folders, device)
+
+    def derive(self, model: Any, folders: Folders, device: str) -> Any:
+        """A patched copy of the part."""
+        return fold(model, self.place, [(extra_file(p.model, folders), p.strength) for p in self.patches])
+
+
+def patched(part: Part, patches: tuple[Patch, ...], place: str) -> Part | Patched:
+    """The handle of a part with LoRAs, or of the part itself where there are none."""
+    return Patched(part, patches, place) if patches else part
 
 
 class Tower(NamedTuple):
@@ -127,9 +160,18 @@ class Denoiser:
     noise: Betas | Flow = Betas()
     patches: tuple[Patch, ...] = ()
 
+    @property
+    def members(self) -> tuple[Part | Patched]:
+        """The part with its patches."""
+        return (patched(self.part, self.patches, "denoiser"),)
+
+    def compose(self, models: Sequence[Any]) -> Any:
+        """The module itself."""
+        return models[0]
+
     def load(self, folders: Folders, device: str) -> Any:
         """The module itself, ready to predict on a device."""
-        return load_part(self.part, folders, device)
+        return self.compose([member.load(folders, device) for member in self.members])
 
 
 @WireType("TextEncoder", "#ffb300", "A model that turns words into vectors; by name and hash.")
@@ -147,12 +189,22 @@ class TextEncoder:
     tokens: int = 77
     patches: tuple[Patch, ...] = ()
 
+    @property
+    def members(self) -> tuple[Part | Patched, ...]:
+        """Every tokenizer, then every encoder with its patches."""
+        places = ("text_encoder", *(f"text_encoder_{n}" for n in range(2, len(self.parts) + 1)))
+        encoders = (patched(p, self.patches, place) for p, place in zip(self.parts, places, strict=True))
+        return (*self.tokenizers, *encoders)
+
+    def compose(self, models: Sequence[Any]) -> Towers:
+        """Every tokenizer with its encoder."""
+        half = len(self.tokenizers)
+        pairs = zip(models[:half], models[half:], strict=True)
+        return Towers(Tower(words, encoder, self.tokens) for words, encoder in pairs)
+
     def load(self, folders: Folders, device: str) -> Towers:
         """Every tokenizer with its encoder."""
-        return Towers(
-            Tower(load_words(words, folders), load_part(part, folders, device), self.tokens)
-            for words, part in zip(self.tokenizers, self.parts, strict=True)
-        )
+        return self.compose([member.load(folders, device) for member in self.members])
 
 
 @WireType("VAE", "#e5395f", "A model that turns pictures into latents and back; by name and hash.")
@@ -165,9 +217,53 @@ class VAE:
     family: str
     spec: LatentSpec
 
+    @property
+    def members(self) -> tuple[Part]:
+        """The part."""
+        return (self.part,)
+
+    def compose(self, models: Sequence[Any]) -> Any:
+        """The module itself."""
+        return models[0]
+
     def load(self, folders: Folders, device: str) -> Any:
         """The module itself, ready to encode and decode on a device."""
-        return load_part(self.part, folders, device)
+        return self.part.load(folders, device)
+
+
+@WireType("ControlNet", "#8d6e63", "A model that steers a denoiser by a picture; by name and hash.")
+@dataclass(frozen=True)
+class ControlNet:
+    """A handle of a ControlNet, with the numbers that nodes need without loading it.
+
+    It reads latents of `channels`, vectors of a text that are `text_width` wide, and a picture of `colours`
+    channels, `factor` pixels to one latent along each side. `sized` says that it is told the size of the
+    picture and the text as one vector too, as SDXL is. `widths` are the channels of its levels, each of which
+    has `layers` layers: they tell what its residuals look like.
+    """
+
+    model: str
+    part: Part
+    channels: int
+    text_width: int
+    colours: int
+    factor: int
+    sized: bool
+    widths: tuple[int, ...]
+    layers: int
+
+    @property
+    def members(self) -> tuple[Part]:
+        """The part."""
+        return (self.part,)
+
+    def compose(self, models: Sequence[Any]) -> Any:
+        """The module itself."""
+        return models[0]
+
+    def load(self, folders: Folders, device: str) -> Any:
+        """The module itself, on a device."""
+        return self.part.load(folders, device)
 
 
 def load_part(part: Part, folders: Folders, device: str) -> Any:

@@ -20,6 +20,7 @@ from graphengine.errors import ModelError
 CLASSES = {
     "UNet2DConditionModel": "diffusers",
     "AutoencoderKL": "diffusers",
+    "ControlNetModel": "diffusers",
     "CLIPTextModel": "transformers",
     "CLIPTokenizer": "transformers",
 }
