@@ -7,4 +7,14 @@ model. What differs from one family of models to another is one module in `famil
 
 PACK = "diffusion"
 
-MODULES = ("loading", "text", "latents", "scheduling", "predicting", "guidance", "solving")
+MODULES = (
+    "loading",
+    "lora",
+    "text",
+    "latents",
+    "scheduling",
+    "control",
+    "predicting",
+    "guidance",
+    "solving",
+)
