@@ -17,4 +17,5 @@ MODULES = (
     "predicting",
     "guidance",
     "solving",
+    "upscaling",
 )

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from graphengine.authoring import Folders
 from graphengine.types import WireType
+from graphengine_diffusion.architectures import network_of
 from graphengine_diffusion.extras import extra_file
 from graphengine_diffusion.folding import fold
 from graphengine_diffusion.weights import load_module, load_tokenizer
@@ -264,6 +266,28 @@ class ControlNet:
     def load(self, folders: Folders, device: str) -> Any:
         """The module itself, on a device."""
         return self.part.load(folders, device)
+
+
+@WireType("Upscaler", "#7cb342", "A network that makes pictures larger; by name and hash.")
+@dataclass(frozen=True)
+class Upscaler:
+    """A handle of a network that makes a picture `scale` times as high and wide."""
+
+    model: str
+    hash: str
+    scale: int
+
+    def load(self, folders: Folders, device: str) -> Any:
+        """The module itself: in half precision on a GPU, in float32 on a CPU."""
+        from safetensors.torch import load_file
+
+        tensors = load_file(extra_file(self.model, folders))
+        network = network_of({name: tuple(tensor.shape) for name, tensor in tensors.items()})
+        module = network.build().eval().requires_grad_(False)
+        module.load_state_dict({name: tensors[old] for name, old in network.names.items()})
+        if torch.device(device).type == "cpu":
+            return module
+        return module.to(device=device, dtype=torch.float16, memory_format=torch.channels_last)
 
 
 def load_part(part: Part, folders: Folders, device: str) -> Any:
