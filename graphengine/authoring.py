@@ -40,7 +40,9 @@ __all__ = [
     "Body",
     "Cancelled",
     "Choices",
+    "Composed",
     "Context",
+    "Derived",
     "Folders",
     "Handle",
     "Lazy",
@@ -70,6 +72,39 @@ class Handle(Protocol[T_co]):
 
     def load(self, folders: Folders, device: str) -> T_co:
         """Read the weights and put them on a device (`cpu`, `cuda:0`)."""
+        ...
+
+
+class Composed(Handle[T_co], Protocol[T_co]):
+    """A handle of several models that other handles may have too, such as the text encoders of a model.
+
+    The pool holds each member once, whoever asks for it, and puts them together at each use.
+    """
+
+    @property
+    def members(self) -> Sequence[Handle[Any]]:
+        """The handles whose models it is made of."""
+        ...
+
+    def compose(self, models: Sequence[Any]) -> T_co:
+        """The models of the members as one; quick, and without weights of its own."""
+        ...
+
+
+class Derived(Handle[T_co], Protocol[T_co]):
+    """A handle of a model that is made out of another one, such as a U-Net with a LoRA in it.
+
+    The pool holds the base once for all that is derived from it. What `derive` gives shares every tensor with
+    the base that it does not change, and leaves the base as it is.
+    """
+
+    @property
+    def base(self) -> Handle[Any]:
+        """The handle of the model that it is made from."""
+        ...
+
+    def derive(self, model: Any, folders: Folders, device: str) -> T_co:
+        """The derived model, from the model of the base."""
         ...
 
 

@@ -47,10 +47,9 @@ class RunContext(Context):
 
     def use(self, handle: Handle[Any]) -> Any:
         pool, began = self.run.pool, perf_counter()
-        if pool is not None and handle in pool.residents:
-            return pool.use(handle)
-        model = pool.use(handle) if pool is not None else super().use(handle)
-        self.run.emit(events.ModelLoaded(self.node, str(handle), perf_counter() - began))
+        model, fresh = pool.lend(handle) if pool is not None else (super().use(handle), True)
+        if fresh:
+            self.run.emit(events.ModelLoaded(self.node, str(handle), perf_counter() - began))
         return model
 
     def resume(self, body: Any, start: Any, over: Sequence[Any]) -> tuple[int, Any]:

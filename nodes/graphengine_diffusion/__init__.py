@@ -9,6 +9,7 @@ PACK = "diffusion"
 
 MODULES = (
     "loading",
+    "lora",
     "text",
     "micro",
     "inpainting",
@@ -19,7 +20,9 @@ MODULES = (
     "masking",
     "previewing",
     "scheduling",
+    "control",
     "predicting",
     "guidance",
     "solving",
+    "upscaling",
 )

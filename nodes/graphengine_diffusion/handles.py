@@ -5,16 +5,20 @@ A node asks `ctx.use(handle)` for the model itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import Identity
 
 from graphengine.authoring import Folders
 from graphengine.types import WireType
+from graphengine_diffusion.architectures import network_of
+from graphengine_diffusion.extras import extra_file
+from graphengine_diffusion.folding import fold
 from graphengine_diffusion.weights import load_module, load_tokenizer
 
 
@@ -88,6 +92,37 @@ class Part:
     dtype: str = "float16"
     preset: str = ""
 
+    def load(self, folders: Folders, device: str) -> Any:
+        """The module, ready to use on a device; or the tokenizer."""
+        if self.cls.endswith("Tokenizer"):
+            return load_words(self, folders)
+        return load_part(self, folders, device)
+
+
+@dataclass(frozen=True)
+class Patched:
+    """A part with LoRAs in it. `place` is what the part is called in their files.
+
+    It holds all weights that they leave alone in common with the part itself.
+    """
+
+    base: Part
+    patches: tuple[Patch, ...]
+    place: str
+
+    def load(self, folders: Folders, device: str) -> Any:
+        """The patched module, with the part read for it alone."""
+        return self.derive(self.base.load(folders, device), folders, device)
+
+    def derive(self, model: Any, folders: Folders, device: str) -> Any:
+        """A patched copy of the part."""
+        return fold(model, self.place, [(extra_file(p.model, folders), p.strength) for p in self.patches])
+
+
+def patched(part: Part, patches: tuple[Patch, ...], place: str) -> Part | Patched:
+    """The handle of a part with LoRAs, or of the part itself where there are none."""
+    return Patched(part, patches, place) if patches else part
+
 
 class Tower(NamedTuple):
     """A text encoder, loaded: words to token ids, token ids to vectors. `tokens` is how many it reads."""
@@ -142,9 +177,18 @@ class Denoiser:
     labels: tuple[str, ...] = ()
     clip: float | None = None
 
+    @property
+    def members(self) -> tuple[Part | Patched]:
+        """The part with its patches."""
+        return (patched(self.part, self.patches, "denoiser"),)
+
+    def compose(self, models: Sequence[Any]) -> Any:
+        """The module itself."""
+        return models[0]
+
     def load(self, folders: Folders, device: str) -> Any:
         """The module itself, ready to predict on a device."""
-        return load_part(self.part, folders, device)
+        return self.compose([member.load(folders, device) for member in self.members])
 
 
 @WireType("TextEncoder", "#ffb300", "A model that turns words into vectors; by name and hash.")
@@ -170,19 +214,27 @@ class TextEncoder:
     classes: int = 0
     labels: tuple[str, ...] = ()
 
-    def load(self, folders: Folders, device: str) -> Towers:
+    @property
+    def members(self) -> tuple[Part | Patched, ...]:
+        """Every tokenizer, then every encoder with its patches."""
+        places = ("text_encoder", *(f"text_encoder_{n}" for n in range(2, len(self.parts) + 1)))
+        encoders = (patched(p, self.patches, place) for p, place in zip(self.parts, places, strict=True))
+        return (*self.tokenizers, *encoders)
+
+    def compose(self, models: Sequence[Any]) -> Towers:
         """Every tokenizer with its encoder."""
-        encoders = [load_part(part, folders, device) for part in self.parts]
+        half = len(self.tokenizers)
+        rows = zip(models[:half], models[half:], self.parts, strict=True)
         towers = Towers(
-            Tower(
-                load_words(words, folders),
-                encoder,
-                self.long_tokens if part.cls == "T5EncoderModel" else self.tokens,
-            )
-            for words, part, encoder in zip(self.tokenizers, self.parts, encoders, strict=True)
+            Tower(words, encoder, self.long_tokens if part.cls == "T5EncoderModel" else self.tokens)
+            for words, encoder, part in rows
         )
         towers.handle = self
         return towers
+
+    def load(self, folders: Folders, device: str) -> Towers:
+        """Every tokenizer with its encoder."""
+        return self.compose([member.load(folders, device) for member in self.members])
 
 
 @WireType("VAE", "#e5395f", "A model that turns pictures into latents and back; by name and hash.")
@@ -195,9 +247,75 @@ class VAE:
     family: str
     spec: LatentSpec
 
+    @property
+    def members(self) -> tuple[Part, ...]:
+        """The part, if it has one."""
+        return (self.part,) if self.part.cls else ()
+
+    def compose(self, models: Sequence[Any]) -> Any:
+        """The module itself; what works on pixels has none, and its latents are pictures."""
+        return models[0] if models else Identity()
+
     def load(self, folders: Folders, device: str) -> Any:
         """The module itself, ready to encode and decode on a device."""
-        return load_part(self.part, folders, device) if self.part.cls else Identity()
+        return self.compose([member.load(folders, device) for member in self.members])
+
+
+@WireType("ControlNet", "#8d6e63", "A model that steers a denoiser by a picture; by name and hash.")
+@dataclass(frozen=True)
+class ControlNet:
+    """A handle of a ControlNet, with the numbers that nodes need without loading it.
+
+    It reads latents of `channels`, vectors of a text that are `text_width` wide, and a picture of `colours`
+    channels, `factor` pixels to one latent along each side. `sized` says that it is told the size of the
+    picture and the text as one vector too, as SDXL is. `widths` are the channels of its levels, each of which
+    has `layers` layers: they tell what its residuals look like.
+    """
+
+    model: str
+    part: Part
+    channels: int
+    text_width: int
+    colours: int
+    factor: int
+    sized: bool
+    widths: tuple[int, ...]
+    layers: int
+
+    @property
+    def members(self) -> tuple[Part]:
+        """The part."""
+        return (self.part,)
+
+    def compose(self, models: Sequence[Any]) -> Any:
+        """The module itself."""
+        return models[0]
+
+    def load(self, folders: Folders, device: str) -> Any:
+        """The module itself, on a device."""
+        return self.part.load(folders, device)
+
+
+@WireType("Upscaler", "#7cb342", "A network that makes pictures larger; by name and hash.")
+@dataclass(frozen=True)
+class Upscaler:
+    """A handle of a network that makes a picture `scale` times as high and wide."""
+
+    model: str
+    hash: str
+    scale: int
+
+    def load(self, folders: Folders, device: str) -> Any:
+        """The module itself: in half precision on a GPU, in float32 on a CPU."""
+        from safetensors.torch import load_file
+
+        tensors = load_file(extra_file(self.model, folders))
+        network = network_of({name: tuple(tensor.shape) for name, tensor in tensors.items()})
+        module = network.build().eval().requires_grad_(False)
+        module.load_state_dict({name: tensors[old] for name, old in network.names.items()})
+        if torch.device(device).type == "cpu":
+            return module
+        return module.to(device=device, dtype=torch.float16, memory_format=torch.channels_last)
 
 
 def load_part(part: Part, folders: Folders, device: str) -> Any:

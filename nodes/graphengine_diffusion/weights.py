@@ -23,6 +23,7 @@ CLASSES = {
     "SD3Transformer2DModel": "diffusers",
     "FluxTransformer2DModel": "diffusers",
     "AutoencoderKL": "diffusers",
+    "ControlNetModel": "diffusers",
     "CLIPTextModel": "transformers",
     "CLIPTextModelWithProjection": "transformers",
     "CLIPTokenizer": "transformers",

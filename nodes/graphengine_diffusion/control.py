@@ -1,0 +1,295 @@
+"""ControlNets: a picture, such as edges or a pose, that steers what the model draws. Zhang et al. 2023."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from graphengine.authoring import NO_CONTEXT, Choices, Context, Folders, Ui, node
+from graphengine.errors import ModelError
+from graphengine.types import Image
+from graphengine_diffusion.conditioning import form_of, spanning, together, with_each
+from graphengine_diffusion.handles import ControlNet, Part
+from graphengine_diffusion.parametrisation import scaled
+from graphengine_diffusion.types import Conditioning, Latent, Residuals, Timestep
+from graphengine_diffusion.weights import read_json, stored_dtype
+
+Fraction = Annotated[float, Field(ge=0, le=1), Ui(widget="slider")]
+CONFIG = "config.json"
+
+
+def control_net_names(folders: Folders) -> list[str]:
+    """The ControlNets to choose from: folders with the configuration of one."""
+    found = set()
+    for root in folders.models:
+        for config in (*root.glob(f"*/{CONFIG}"), *root.glob(f"*/*/{CONFIG}")):
+            try:
+                cls = read_json(config).get("_class_name")
+            except ModelError:  # a damaged folder is no choice; naming it tells what is wrong
+                continue
+            if cls == "ControlNetModel":
+                found.add(config.parent.relative_to(root).as_posix())
+    return sorted(found)
+
+
+def control_net_fingerprint(control_net: str, folders: Folders) -> str:
+    """Changes whenever a file does."""
+    return repr(read_control_net(control_net, folders))
+
+
+@node(fingerprint=control_net_fingerprint, device="cpu", title="Load ControlNet")
+def load_control_net(
+    control_net: Annotated[str, Choices(control_net_names), Ui(widget="model")], ctx: Context = NO_CONTEXT
+) -> ControlNet:
+    """Choose a ControlNet: a folder in diffusers' format under one of the model roots.
+
+    It must be made for the family of the model that it steers.
+    """
+    return read_control_net(control_net, ctx.folders)
+
+
+def read_control_net(name: str, folders: Folders) -> ControlNet:
+    """The handle of a ControlNet, from its configuration and the hash of its files."""
+    path = folders.model(name)
+    config = control_config(name, path)
+    part = Part(name, "", "ControlNetModel", folders.content_hash(path), precision(path))
+    return ControlNet(
+        name,
+        part,
+        channels=config.get("in_channels", 4),
+        text_width=config.get("cross_attention_dim", 1280),
+        colours=config.get("conditioning_channels", 3),
+        factor=2 ** (len(config.get("conditioning_embedding_out_channels", (16, 32, 96, 256))) - 1),
+        sized=config.get("addition_embed_type") == "text_time",
+        widths=tuple(config.get("block_out_channels", (320, 640, 1280, 1280))),
+        layers=config.get("layers_per_block", 2),
+    )
+
+
+def control_config(name: str, path: Path) -> dict[str, Any]:
+    """The configuration of a ControlNet. ModelError if it is none, or one that works in another way."""
+    if not path.is_dir():
+        raise ModelError(f"{name} is a single file; a ControlNet is read from a folder with a {CONFIG}")
+    config = read_json(path / CONFIG)
+    if (cls := config.get("_class_name")) != "ControlNetModel":
+        raise ModelError(f"{name} is a {cls}, not a ControlNetModel; choose a ControlNet for SD or SDXL")
+    if config.get("global_pool_conditions"):
+        raise ModelError(f"{name} pools its residuals over the picture, which is not read; choose another")
+    return config
+
+
+def precision(path: Path) -> str:
+    """The precision on a GPU."""
+    return "bfloat16" if stored_dtype(path) == "bfloat16" else "float16"
+
+
+def control_residuals_together(
+    control_net: ControlNet,
+    latent: list[Latent],
+    timestep: list[Timestep],
+    conditioning: list[Conditioning],
+    image: Image,
+    strength: float,
+    start: float,
+    end: float,
+    before: list[Residuals | None],
+    ctx: Context,
+) -> list[Residuals]:
+    """Residuals for several predictions by one call of the model for each shape."""
+    for x, c in zip(latent, conditioning, strict=True):
+        fit(control_net, x, c)
+    found: dict[int, Residuals] = {}
+    shapes: dict[object, list[int]] = {}
+    for i, (x, step) in enumerate(zip(latent, timestep, strict=True)):
+        if start <= step.fraction < end and strength:
+            shapes.setdefault((x.samples.shape[1:], form_of(conditioning[i])), []).append(i)
+        else:
+            found[i] = nothing(control_net, x.samples)
+    for indices in shapes.values():
+        answers = steer(
+            control_net,
+            [latent[i] for i in indices],
+            [timestep[i] for i in indices],
+            [conditioning[i] for i in indices],
+            image,
+            strength,
+            ctx,
+        )
+        found |= zip(indices, answers, strict=True)
+    return [added(found[i], before[i]) for i in range(len(latent))]
+
+
+@node(batched=control_residuals_together, title="ControlNet")
+def control_residuals(
+    control_net: ControlNet,
+    latent: Latent,
+    timestep: Timestep,
+    conditioning: Conditioning,
+    image: Image,
+    strength: Annotated[float, Field(ge=0, le=10), Ui(step=0.05)] = 1.0,
+    start: Fraction = 0.0,
+    end: Fraction = 1.0,
+    before: Residuals | None = None,
+    ctx: Context = NO_CONTEXT,
+) -> Residuals:
+    """What a ControlNet adds inside the denoiser at this step: link it to the `control` of predict.
+
+    `image` is what steers, such as edges: one for all items or one for each. It is resized to the picture
+    that the latents stand for. `strength` multiplies the residuals. Steps before `start` and from `end` on,
+    as parts of the loop from 0 to 1, are not steered, and cost no call of the model. `before` are the
+    residuals of another ControlNet, to which these are added. Calls that do not depend on each other run as
+    one.
+    """
+    found = control_residuals_together(
+        control_net, [latent], [timestep], [conditioning], image, strength, start, end, [before], ctx
+    )
+    return found[0]
+
+
+def fit(control_net: ControlNet, latent: Latent, conditioning: Conditioning) -> None:
+    """ValueError if latents or a text are of a family that the ControlNet was not made for."""
+    name, have = control_net.model, latent.samples.shape[1]
+    if have != control_net.channels:
+        raise ValueError(
+            f"the latent has {have} channels, but the ControlNet {name} reads {control_net.channels}; use "
+            "one that was made for this model"
+        )
+    width = 0 if conditioning.cross is None else conditioning.cross.shape[-1]
+    if width != control_net.text_width:
+        raise ValueError(
+            f"the conditioning is {width} wide, but the ControlNet {name} reads {control_net.text_width}; it "
+            "was made for another family, so use one that was made for this model"
+        )
+    if control_net.sized and conditioning.pooled is None:
+        raise ValueError(
+            f"the ControlNet {name} reads the text as one vector too, as SDXL does, but the conditioning has "
+            "none; use one that was made for this model"
+        )
+
+
+def steer(
+    control_net: ControlNet,
+    latents: Sequence[Latent],
+    steps: Sequence[Timestep],
+    conditionings: Sequence[Conditioning],
+    image: Tensor,
+    strength: float,
+    ctx: Context,
+) -> list[Residuals]:
+    """The residuals for each of several batches of one shape, from one call of the model."""
+    sizes = [len(latent.samples) for latent in latents]
+    picture = control_picture(control_net, image, latents[0].samples)
+    pictures = torch.cat([over_batch(picture, size) for size in sizes]).to(ctx.device)
+    x = torch.cat([latent.samples.to(ctx.device) for latent in latents])
+    numbers = [(s.sigma, s.time) for s, size in zip(steps, sizes, strict=True) for _ in range(size)]
+    sigma, times = torch.tensor(numbers, dtype=torch.float32).to(ctx.device).unbind(1)
+    spans = [spanning(c, size) for c, size in zip(conditionings, sizes, strict=True)]
+    c = together([with_each(span, lambda t: t.to(ctx.device)) for span in spans])
+    assert c.cross is not None
+    module = ctx.use(control_net)
+    dtype = module.conv_in.weight.dtype
+    options = {}
+    if control_net.sized:
+        assert c.pooled is not None
+        options["added_cond_kwargs"] = {
+            "text_embeds": c.pooled.to(dtype),
+            "time_ids": sizes_told(c, latents[0], len(x)).to(ctx.device, dtype),
+        }
+    with torch.inference_mode():
+        down, mid = module(
+            scaled(x, sigma.view(-1, 1, 1, 1)).to(dtype),
+            times,
+            encoder_hidden_states=c.cross.to(dtype),
+            controlnet_cond=pictures.to(dtype),
+            return_dict=False,
+            **options,
+        )
+    # Outside of inference mode, so that what leaves the node is an ordinary tensor.
+    levels = [torch.split(each.float() * strength, sizes) for each in (*down, mid)]
+    return [Residuals(each[:-1], each[-1]) for each in zip(*levels, strict=True)]
+
+
+def sizes_told(conditioning: Conditioning, latent: Latent, batch: int) -> Tensor:
+    """Original size, top left corner of the crop and size in pixels, [batch, 6]. Podell et al. 2023, 2.2."""
+    told = conditioning.extra
+    if "time_ids" in told:
+        return told["time_ids"]
+    height, width = (side * latent.spec.factor for side in latent.samples.shape[-2:])
+    size = torch.tensor([[height, width]], dtype=torch.float32)
+    numbers = (
+        told.get("original_size", size),
+        told.get("crop", torch.zeros(1, 2)),
+        told.get("target_size", size),
+    )
+    return torch.cat([each.cpu().expand(batch, 2) for each in numbers], 1)
+
+
+def control_picture(control_net: ControlNet, image: Tensor, samples: Tensor) -> Tensor:
+    """The picture as the model reads it: [batch, channels, height, width], 0 to 1, in the latents' size.
+
+    Grey is taken as RGB, an alpha is left out. ValueError for other channels.
+    """
+    have, want = image.shape[-1], control_net.colours
+    picture = image[..., :3] if have == 4 else image
+    if have == 1:
+        picture = image.expand(*image.shape[:-1], want)
+    if picture.shape[-1] != want:
+        raise ValueError(
+            f"the image has {have} channels, but the ControlNet {control_net.model} reads {want}; give a "
+            "grey, RGB or RGBA picture"
+        )
+    size = [side * control_net.factor for side in samples.shape[-2:]]
+    planes = picture.permute(0, 3, 1, 2).float()
+    if list(planes.shape[-2:]) == size:
+        return planes
+    return functional.interpolate(planes, size, mode="bilinear", antialias=True).clamp(0, 1)
+
+
+def over_batch(picture: Tensor, batch: int) -> Tensor:
+    """One picture for each item of a batch. ValueError if there is another number of them."""
+    if len(picture) not in (1, batch):
+        raise ValueError(
+            f"there are {len(picture)} pictures and the latent has {batch} items; give one, or one for each"
+        )
+    return picture.expand(batch, *picture.shape[1:])
+
+
+def nothing(control_net: ControlNet, samples: Tensor) -> Residuals:
+    """Residuals of zeros: one for the first layer, one for each layer and each halving of each level."""
+    batch, _, height, width = samples.shape
+
+    def zeros(channels: int) -> Tensor:
+        # Stands for a whole tensor and takes the memory of one number.
+        return samples.new_zeros(1).expand(batch, channels, height, width)
+
+    widths, down = control_net.widths, []
+    down.append(zeros(widths[0]))
+    for wide, following in pairwise((*widths, None)):
+        down += [zeros(wide)] * control_net.layers  # type: ignore[arg-type]  # only the last is None
+        if following is not None:
+            height, width = (height + 1) // 2, (width + 1) // 2
+            down.append(zeros(wide))  # type: ignore[arg-type]
+    return Residuals(tuple(down), zeros(widths[-1]))
+
+
+def added(residuals: Residuals, before: Residuals | None) -> Residuals:
+    """The sum of two; ValueError if they are for different models."""
+    if before is None:
+        return residuals
+    pairs = [*zip(before.down, residuals.down, strict=False), (before.mid, residuals.mid)]
+    if len(before.down) != len(residuals.down) or any(
+        a is None or b is None or a.shape != b.shape for a, b in pairs
+    ):
+        raise ValueError(
+            "the residuals in `before` are for another kind of model or another size; use ControlNets of one "
+            "family, on the same latent"
+        )
+    sums = [a.to(b.device) + b for a, b in pairs]  # type: ignore[union-attr]
+    return Residuals(tuple(sums[:-1]), sums[-1])
