@@ -13,8 +13,10 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor
 
 from graphengine.authoring import Folders
+from graphengine.errors import ModelError
 from graphengine.types import WireType
-from graphengine_diffusion.weights import load_module, load_tokenizer
+from graphengine_diffusion.vocabulary import load_words as load_words
+from graphengine_diffusion.weights import load_component, load_module
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Flow:
     """The noise of a flow model, x = (1 - sigma) x0 + sigma * noise with sigma from 1 to 0.
 
     Lipman et al. 2023; Esser et al. 2024. `shift` bends evenly spaced sigmas to
-    shift * s / (1 + (shift - 1) s). `dynamic` is (tokens, mu, tokens, mu): there the shift is exp(mu), with mu linear in the number of 2 x 2
-    patches of the picture. The model is told sigma * `steps`.
+    shift * s / (1 + (shift - 1) s). `dynamic` is (tokens, mu, tokens, mu): there the shift is exp(mu), with
+    mu linear in the number of 2 x 2 patches of the picture. The model is told sigma * `steps`.
     """
 
     shift: float = 1.0
@@ -76,8 +78,10 @@ class Part:
     """One component of a model: where it lies, its class, the hash of its content.
 
     `model` is the name of a folder or file under the model roots, `folder` the component's place in it (empty
-    if it is the folder or file itself). `dtype` is the precision on a GPU; a CPU computes in float32 whatever
-    the weights are stored in. `preset` names the architecture where a single file brings no configuration.
+    if it is the folder itself; in a single file, the folder that it would be in). `dtype` is the precision on
+    a GPU; a CPU computes in float32 whatever the weights are stored in. `preset` names the architecture where
+    a single file brings no configuration; of a tokenizer it is the padding token, where that is not its own.
+    A part without a hash is not there: that is told when it is used.
     """
 
     model: str
@@ -171,10 +175,12 @@ class VAE:
 
 
 def load_part(part: Part, folders: Folders, device: str) -> Any:
-    """The module of a part."""
-    return load_module(folders.model(part.model), part.folder, part.cls, part.dtype, device)
-
-
-def load_words(part: Part, folders: Folders) -> Any:
-    """The tokenizer of a part."""
-    return load_tokenizer(folders.model(part.model), part.folder, part.cls)
+    """The module of a part. ModelError if the model does not have it."""
+    path = folders.model(part.model)
+    if not part.hash:
+        raise ModelError(
+            f"{part.model} holds no {part.folder.replace('_', ' ')}; load that from a file of its own"
+        )
+    if path.is_file():
+        return load_component(path, part.folder, part.cls, part.preset, part.dtype, device)
+    return load_module(path, part.folder, part.cls, part.dtype, device)
