@@ -65,12 +65,13 @@ def text_encoder_names(folders: Folders) -> list[str]:
 def parts_of(model: str, folders: Folders) -> LoadedModel:
     """The handles of a model, from its configurations and the hashes of its files."""
     path = folders.model(model)
-    return read_parts(model, path, folders, folders.stamp(path))
+    beside = () if path.is_dir() else tuple(folders.items())  # where a tokenizer for a single file may be
+    return read_parts(model, path, folders, folders.stamp(path), beside)
 
 
 @lru_cache(maxsize=100)
-def read_parts(model: str, path: Path, folders: Folders, stamp: str) -> LoadedModel:
-    """The handles of a model whose files have not changed since."""
+def read_parts(model: str, path: Path, folders: Folders, stamp: str, beside: tuple[str, ...]) -> LoadedModel:
+    """The handles of a model whose files have not changed since, nor the names of what is beside it."""
     if path.is_dir():
         return LoadedModel(*read_model(ModelFolder(model, path, folders)))
     found = recognised(model, path, MODEL)

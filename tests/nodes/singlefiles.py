@@ -42,7 +42,9 @@ def written(module: Any, layout: Layout) -> dict[str, Tensor]:
             rows.setdefault(source.key, []).append((source.rows[0], tensor))
         else:
             found[source.key] = tensor
-    found |= {key: torch.cat([t for _, t in sorted(parts, key=lambda p: p[0])]) for key, parts in rows.items()}
+    found |= {
+        key: torch.cat([t for _, t in sorted(parts, key=lambda p: p[0])]) for key, parts in rows.items()
+    }
     return {key: tensor.clone().contiguous() for key, tensor in found.items()}
 
 
@@ -110,7 +112,7 @@ def flux_transformer(guidance: bool = True) -> Any:
 def register(
     patch: pytest.MonkeyPatch, name: str, like: str, parts: Mapping[str, Any], **changes: Any
 ) -> ModelPreset:
-    """A preset with the sizes of these components, for the test at hand; it goes before those that are shipped."""
+    """A preset with the sizes of these components, for the test at hand."""
     shipped = presets.MODELS[like]
     named = {}
     for folder, module in parts.items():
