@@ -6,14 +6,18 @@ import json
 import os
 import secrets
 from dataclasses import dataclass
+from difflib import get_close_matches
 from glob import escape as glob_escape
 from pathlib import Path
 
 from blake3 import blake3
 
 from graphengine.errors import GraphEngineError, ModelError
+from graphengine.shelf import PICKLES, SUFFIX, Item, called, items, short_names
 
 CHUNK = 1 << 20
+SHOWN = 20
+"""How many names an error lists."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +37,55 @@ class Folders:
     confined: bool = False
 
     def model(self, name: str) -> Path:
-        """The folder or file of a model by its name, such as `storybook`. ModelError if there is none."""
+        """The folder or file of a model by its name, such as `storybook`. ModelError if there is none.
+
+        A name is that of a path under a root, with or without `.safetensors`, or the end of one where that
+        is no other's too. ModelError names those that it may be.
+        """
         for root in self.models:
             path = inside(root, name)
-            if path is not None and path.exists():
+            if path is None:
+                continue
+            if path.exists():
                 return path
-        have = ", ".join(self.model_names()) or "none"
-        raise ModelError(
-            f"there is no model {name!r}; these are here: {have}. Put it into one of: "
-            + ", ".join(map(str, self.models))
-        )
+            path = inside(root, name + SUFFIX)
+            if path is not None and path.is_file():
+                return path
+        for root in self.models:
+            found = called(items(root), name)
+            if len({item.path for item in found if item.path.suffix not in PICKLES}) == 1:
+                found = [item for item in found if item.path.suffix not in PICKLES]
+            if len(found) > 1:
+                meant = " or ".join(repr(item.name) for item in found)
+                raise ModelError(f"there are {len(found)} models {name!r} in {root}; write {meant}")
+            if found:
+                return found[0].path.resolve()
+        raise ModelError(self.missing(name))
+
+    def missing(self, name: str) -> str:
+        """That there is no such model, with those that may be meant, and where to put it."""
+        names = self.model_names()
+        near = get_close_matches(name, names, 3)
+        hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+        have = ", ".join(names[:SHOWN]) or "none"
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        places = ", ".join(map(str, self.models))
+        return f"there is no model {name!r}; {hint}these are here: {have}{more}. Put it into one of: {places}"
+
+    def items(self) -> dict[str, Item]:
+        """Everything under the roots by its name: the shortest that `model` finds it by.
+
+        Of two with the same path in two roots, the first root's.
+        """
+        found: dict[str, Item] = {}
+        for root in self.models:
+            for item in items(root):
+                found.setdefault(item.name, item)
+        return dict(sorted(short_names(list(found.values())).items()))
 
     def model_names(self) -> list[str]:
-        """Every model under the roots: folders in diffusers' format, sorted by name."""
-        found = {p.name for root in self.models if root.is_dir() for p in root.iterdir()
-                 if inside(root, p.name) and (p / "model_index.json").is_file()}  # fmt: skip
-        return sorted(found)
+        """Every model under the roots: folders in diffusers' format and `.safetensors` files, sorted."""
+        return [name for name, item in self.items().items() if item.is_model]
 
     def input(self, name: str) -> Path:
         """The file that a node wants to read. GraphEngineError if it is missing or outside the roots."""
@@ -103,26 +140,35 @@ class Folders:
 
         Remembered by path, size and time of change, so that gigabytes are read once.
         """
-        files = within(path)
+        remembered = self.remembered_hash(path)
+        if remembered is not None:
+            return remembered
         stamp = self.stamp(path)
-        memo = self.cache / "hashes" / stamp if self.cache else None
-        if memo and memo.is_file():
-            return memo.read_text()
-        total = blake3()
-        for file in files:
-            each = blake3()
-            with file.open("rb") as stream:
-                while chunk := stream.read(CHUNK):
-                    each.update(chunk)
-            name = file.relative_to(path).as_posix() if path.is_dir() else ""
-            total.update(name.encode() + b"\0" + each.digest())
-        found = total.hexdigest(length=16)
-        if memo:
+        found = hashed(path)
+        if self.cache:
             try:
-                write_atomically(memo, found.encode())
+                write_atomically(self.cache / "hashes" / stamp, found.encode())
             except OSError:  # a full or read-only disk costs the memory of it, not the run
                 pass
         return found
+
+    def remembered_hash(self, path: Path) -> str | None:
+        """The content hash as it was when the file was read last, if neither size nor time have changed."""
+        memo = self.cache / "hashes" / self.stamp(path) if self.cache else None
+        return memo.read_text() if memo and memo.is_file() else None
+
+
+def hashed(path: Path) -> str:
+    """The content hash of a file or a folder, read now."""
+    total = blake3()
+    for file in within(path):
+        each = blake3()
+        with file.open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                each.update(chunk)
+        name = file.relative_to(path).as_posix() if path.is_dir() else ""
+        total.update(name.encode() + b"\0" + each.digest())
+    return total.hexdigest(length=16)
 
 
 def within(path: Path) -> list[Path]:

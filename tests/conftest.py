@@ -3,8 +3,30 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GOMP_SPINCOUNT"] = "10000"  # as a session sets it
 for name in [n for n in os.environ if n.startswith("GRAPHENGINE_")]:
     del os.environ[name]
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """Every attempt to reach another machine fails, and fails the test even where the error is swallowed."""
+    attempts: list[Any] = []
+
+    def deny(*args: Any, **kwargs: Any) -> NoReturn:
+        attempts.append(args)
+        raise OSError("the network is blocked")
+
+    for method in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, method, deny)
+    for function in ("getaddrinfo", "gethostbyname", "create_connection"):
+        monkeypatch.setattr(socket, function, deny)
+    yield attempts
+    assert attempts == [], "the network was asked for"

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 ENGINE, NODES = ROOT / "graphengine", ROOT / "nodes"
 
 ROWS = [
-    "errors folders config resources",
+    "errors shelf folders config resources",
     "types",
     "authoring nodetype literals signature source",
     "registry workflow migrate graph reader formatting",

@@ -15,11 +15,13 @@ from torch import Tensor
 from torch.nn import Identity
 
 from graphengine.authoring import Folders
+from graphengine.errors import ModelError
 from graphengine.types import WireType
 from graphengine_diffusion.architectures import network_of
 from graphengine_diffusion.extras import extra_file
 from graphengine_diffusion.folding import fold
-from graphengine_diffusion.weights import load_module, load_tokenizer
+from graphengine_diffusion.vocabulary import load_words as load_words
+from graphengine_diffusion.weights import load_component, load_module
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,10 @@ class Part:
     """One component of a model: where it lies, its class, the hash of its content.
 
     `model` is the name of a folder or file under the model roots, `folder` the component's place in it (empty
-    if it is the folder or file itself). `dtype` is the precision on a GPU; a CPU computes in float32 whatever
-    the weights are stored in. `preset` names the architecture where a single file brings no configuration.
+    if it is the folder itself; in a single file, the folder that it would be in). `dtype` is the precision on
+    a GPU; a CPU computes in float32 whatever the weights are stored in. `preset` names the architecture where
+    a single file brings no configuration; of a tokenizer it is the padding token, where that is not its own.
+    A part without a hash is not there: that is told when it is used.
     """
 
     model: str
@@ -319,10 +323,12 @@ class Upscaler:
 
 
 def load_part(part: Part, folders: Folders, device: str) -> Any:
-    """The module of a part."""
-    return load_module(folders.model(part.model), part.folder, part.cls, part.dtype, device)
-
-
-def load_words(part: Part, folders: Folders) -> Any:
-    """The tokenizer of a part."""
-    return load_tokenizer(folders.model(part.model), part.folder, part.cls)
+    """The module of a part. ModelError if the model does not have it."""
+    path = folders.model(part.model)
+    if not part.hash:
+        raise ModelError(
+            f"{part.model} holds no {part.folder.replace('_', ' ')}; load that from a file of its own"
+        )
+    if path.is_file():
+        return load_component(path, part.folder, part.cls, part.preset, part.dtype, device)
+    return load_module(path, part.folder, part.cls, part.dtype, device)

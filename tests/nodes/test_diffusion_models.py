@@ -20,6 +20,8 @@ from graphengine.pool import size_of
 from graphengine_diffusion.handles import Betas, LatentSpec
 from graphengine_diffusion.loading import load_model, model_fingerprint, model_names
 
+pytestmark = pytest.mark.usefixtures("no_network")
+
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -156,7 +158,7 @@ def single_file(model: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (spoil_header, "is no .safetensors file or only a part of one; download it again"),
+        (spoil_header, "is only a pointer of Git LFS to the file; download it itself"),
         (cut_short, "its header wants"),
         (no_weights, "holds no .safetensors file"),
         (another_pipeline, "tiny is a KandinskyPipeline, which is of no known family; these are: Stable"),
@@ -166,7 +168,7 @@ def single_file(model: Path) -> None:
         (damaged_config, "config.json is no JSON"),
         (list_config, "config.json holds list, not an object"),
         (no_tokenizer, "tiny has no folder 'tokenizer'; the model folder must be whole"),
-        (single_file, "tiny is a single file"),
+        (single_file, "tiny is no .safetensors file or only a part of one; download it again"),
     ],
 )
 def test_a_bad_model_is_told(model: Path, spoil: Callable[[Path], None], words: str) -> None:
