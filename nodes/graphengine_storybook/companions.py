@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from graphengine_storybook import MODELS, control, ddpm, upscaler
+from graphengine_storybook import MODELS, control, ddpm, lora, superres, upscaler
 from graphengine_storybook.autoencoder import Code
-from graphengine_storybook.batches import SIDE, stream
+from graphengine_storybook.batches import SIDE, Batches, stream
 from graphengine_storybook.folder import Model
 from graphengine_storybook.portraits import portraits
 from graphengine_storybook.stage import Stage
@@ -28,13 +28,15 @@ RECIPES = {
     "pixels": Recipe(0.08, 16, 6e-4, 0.998),
     "control": Recipe(0.27, 16, 5e-4, 0.998),
     "upscaler": Recipe(0.1, 16, 2e-3, 0.998),
+    "lora": Recipe(0.07, 16, 2e-3, 0.99),
+    "superres": Recipe(0.16, 8, 1.5e-3, 0.998),
 }
 """The stages in the order in which they run."""
 
 
 def train_classes(stage: Stage, plan: Plan) -> int:
     """The class-conditional model, on labelled portraits."""
-    unet = ddpm.build(classes=len(KINDS) + 1)
+    unet = ddpm.guess_noise(ddpm.build(classes=len(KINDS) + 1))
     save = partial(ddpm.save, unet, plan.out / "storybook_classes")
     seen = ddpm.train(unet, portraits(stage.batch), stage, save)
     save()
@@ -44,7 +46,7 @@ def train_classes(stage: Stage, plan: Plan) -> int:
 def train_pixels(stage: Stage, plan: Plan) -> int:
     """The unconditional model: the class-conditional one without its classes, trained on."""
     start = plan.out / "storybook_classes" / "unet"
-    unet = ddpm.unconditional(ddpm.load(start)) if start.exists() else ddpm.build()
+    unet = ddpm.unconditional(ddpm.load(start)) if start.exists() else ddpm.guess_noise(ddpm.build())
     save = partial(ddpm.save, unet, plan.out / "storybook_pixels")
     seen = ddpm.train(unet, portraits(stage.batch), stage, save)
     save()
@@ -72,11 +74,34 @@ def train_upscaler(stage: Stage, plan: Plan) -> int:
     return seen
 
 
+def train_lora(stage: Stage, plan: Plan) -> int:
+    """The LoRA, on drawings in sepia."""
+    model = Model.load(MODELS / "storybook")
+    change = lora.Lora(model.unet)
+    code = Code.read(model.vae).to(stage.device)
+    batches = Batches(stage.batch, SIDE // 2, Encoder(model.tokenizer), empty=0.11)
+    save = partial(change.save, plan.out / "storybook_lora.safetensors")
+    seen = lora.train(change, model, code.encode, stream(batches, plan.workers), stage, save)
+    save()
+    return seen
+
+
+def train_superres(stage: Stage, plan: Plan) -> int:
+    """The second stage of a cascade, on drawings and their small versions."""
+    unet = superres.build()
+    save = partial(superres.save, unet, plan.out / "storybook_superres")
+    seen = superres.train(unet, superres.drawings(stage.batch), stage, save)
+    save()
+    return seen
+
+
 TRAINED: dict[str, Callable[[Stage, Plan], int]] = {
     "classes": train_classes,
     "pixels": train_pixels,
     "control": train_control,
     "upscaler": train_upscaler,
+    "lora": train_lora,
+    "superres": train_superres,
 }
 
 

@@ -17,7 +17,7 @@ from graphengine_storybook.batches import Batch, Batches, unit
 from graphengine_storybook.captions import hint
 from graphengine_storybook.edges import edges
 from graphengine_storybook.folder import Model, save_parts
-from graphengine_storybook.stage import Losses, Stage
+from graphengine_storybook.stage import Losses, Stage, settle
 from graphengine_storybook.unet import Noise
 from graphengine_storybook.world import Scene
 
@@ -74,10 +74,7 @@ def train(
     keep: Callable[[], None] | None = None,
 ) -> int:
     """Teach the ControlNet beside a model that stays as it is. Returns the pictures it has seen."""
-    for part in (control, model.unet, model.text_encoder):
-        part.to(stage.device)
-    for convolutional in (control, model.unet):
-        convolutional.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    settle(stage.device, control, model.unet, model.text_encoder)
     for frozen in (model.unet, model.text_encoder):
         frozen.requires_grad_(False).eval()
     noise = Noise().to(stage.device)

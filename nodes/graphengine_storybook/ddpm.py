@@ -11,15 +11,17 @@ from typing import Any
 
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
 from graphengine_storybook.batches import unit
 from graphengine_storybook.folder import save_parts
 from graphengine_storybook.portraits import SIDE
-from graphengine_storybook.stage import Losses, Stage
+from graphengine_storybook.stage import Losses, Stage, settle
 from graphengine_storybook.world import KINDS
 
+_SNR_CAP = 5.0
 CHANNELS = (16, 32, 64)
 UNLABELLED = 0.12
 """The share of the labels that a training of the classes leaves out."""
@@ -47,10 +49,40 @@ def build(
         up_block_types=("AttnUpBlock2D",) * attention + ("UpBlock2D",) * plain,
         layers_per_block=1,
         attention_head_dim=32,
-        norm_num_groups=8,
+        norm_num_groups=4,
         num_class_embeds=classes,
         add_attention=attention > 0,
     )
+    return unet
+
+
+@torch.no_grad()
+def guess_noise(unet: UNet2DModel) -> UNet2DModel:
+    """Let a new U-Net start with the guess that all it sees is noise; it then learns what is not.
+
+    At most timesteps that is nearly right, and to find it costs a small model thousands of steps. The
+    picture and its negative are carried past all blocks, by the outermost connection, for
+    silu(z) - silu(-z) = z undoes the last activation. The same `unet` is returned.
+    """
+    parts: Any = unet  # its blocks are untyped
+    last = parts.up_blocks[-1].resnets[-1]
+    width, groups = parts.conv_in.out_channels, parts.conv_norm_out.num_groups
+    each = width // groups  # channels that are normed together
+    carried = -(-6 // each) * each  # whole groups, so that nothing else disturbs their norms
+    parts.conv_in.weight[:carried] = 0
+    parts.conv_in.bias[:carried] = 0
+    last.conv_shortcut.weight[:carried] = 0
+    last.conv_shortcut.bias[:carried] = 0
+    last.conv2.weight[:carried] = 0
+    last.conv2.bias[:carried] = 0
+    parts.conv_out.weight.zero_()
+    parts.conv_out.bias.zero_()
+    for index in range(6):
+        colour, sign = index // 2, 1 - 2 * (index % 2)
+        parts.conv_in.weight[index, colour, 1, 1] = sign
+        last.conv_shortcut.weight[index, width + index] = 1
+        filled = min(each, 6 - index // each * each)
+        parts.conv_out.weight[colour, index, 1, 1] = sign * (filled / each) ** 0.5
     return unet
 
 
@@ -73,21 +105,26 @@ def loss(
     pictures: Tensor,
     alpha_bar: Tensor,
     kinds: Tensor | None = None,
-    generator: torch.Generator | None = None,
+    snr_cap: float | None = None,
 ) -> Tensor:
     """The error of the predicted noise (Ho et al. 2020, Algorithm 1): the number to make smaller.
 
     `pictures` are (n, 3, side, side) from -1 to 1, `alpha_bar` the table of the schedule. The
-    timesteps are drawn at random, but spread evenly over the batch, which calms the error.
+    timesteps are drawn at random, but spread evenly over the batch, which calms the error. With
+    `snr_cap` the timesteps of little noise, with their fine details, count less (Hang et al. 2023).
     """
     count, device = len(pictures), pictures.device
-    spread = torch.arange(count, device=device) + torch.rand(count, generator=generator, device=device)
+    spread = torch.arange(count, device=device) + torch.rand(count, device=device)
     timestep = (spread * (len(alpha_bar) / count)).long().clamp(0, len(alpha_bar) - 1)
-    eps = torch.randn(pictures.shape, generator=generator, device=device)
+    eps = torch.randn_like(pictures)
     signal = alpha_bar[timestep][:, None, None, None]
     noisy = signal.sqrt() * pictures + (1 - signal).sqrt() * eps
     predicted: Tensor = unet(noisy, timestep, class_labels=kinds).sample
-    return (predicted - eps).square().mean()
+    error = (predicted - eps).square()
+    if snr_cap is not None:
+        snr = signal / (1 - signal)
+        error = error * snr.clamp(max=snr_cap) / snr  # for eps the weight is min(SNR, cap) / SNR
+    return error.mean()
 
 
 def train(
@@ -97,7 +134,7 @@ def train(
     keep: Callable[[], None] | None = None,
 ) -> int:
     """Teach the U-Net pictures and, if it has classes, their kinds. Returns the pictures it has seen."""
-    unet.to(stage.device)
+    settle(stage.device, unet)
     alpha_bar = schedule().alphas_cumprod.to(stage.device)
     none = (unet.config["num_class_embeds"] or 0) - 1
 
@@ -105,7 +142,7 @@ def train(
         pictures, kinds = next(batches)
         left_out = torch.rand(len(kinds)) < UNLABELLED
         labels = kinds.masked_fill(left_out, none).to(stage.device) if none >= 0 else None
-        return {"loss": loss(unet, unit(pictures.to(stage.device)), alpha_bar, labels)}
+        return {"loss": loss(unet, unit(pictures.to(stage.device)), alpha_bar, labels, _SNR_CAP)}
 
     return stage.run(unet, step, keep=keep)
 
@@ -139,3 +176,29 @@ def load(folder: Path) -> UNet2DModel:
     """The U-Net in a folder of its own, in float32."""
     unet: UNet2DModel = UNet2DModel.from_pretrained(folder, torch_dtype=torch.float32)
     return unet
+
+
+@torch.no_grad()
+def sample(
+    unet: UNet2DModel,
+    count: int,
+    kinds: Tensor | None = None,
+    scale: float = 1.0,
+    steps: int = 50,
+    seed: int = 0,
+) -> Tensor:
+    """Pictures (count, 3, 32, 32), -1 to 1, from noise, by DDIM (Song et al. 2021) in few steps.
+
+    `kinds` (count) ask for classes, with guidance of so much `scale`.
+    """
+    scheduler: DDIMScheduler = DDIMScheduler.from_config(schedule().config)
+    scheduler.set_timesteps(steps)
+    noisy = torch.randn((count, 3, SIDE, SIDE), generator=torch.Generator().manual_seed(seed))
+    for timestep in scheduler.timesteps:
+        eps = unet(noisy, timestep, class_labels=kinds).sample
+        if kinds is not None and scale != 1:
+            none = torch.full_like(kinds, unet.config["num_class_embeds"] - 1)
+            eps_none = unet(noisy, timestep, class_labels=none).sample
+            eps = eps_none + scale * (eps - eps_none)
+        noisy = scheduler.step(eps, int(timestep), noisy, return_dict=False)[0]
+    return noisy

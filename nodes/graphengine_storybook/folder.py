@@ -86,7 +86,8 @@ def save_parts(folder: Path, parts: Mapping[str, Any], index: Mapping[str, Any] 
     unfinished.mkdir(parents=True)
     for name, part in parts.items():
         if isinstance(part, nn.Module):
-            part = copy.deepcopy(part).to(torch.float16).to(memory_format=torch.contiguous_format)
+            part = copy.deepcopy(part).to(torch.float16)
+            part.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         part.save_pretrained(unfinished / name)
     if index is not None:
         classes = {name: ["diffusers", type(part).__name__] for name, part in parts.items()}

@@ -1,8 +1,8 @@
-"""Portraits: one large thing in front of a plain ground, for the models that know no words.
+"""Portraits: one thing in its usual colour on a white ground, for the models that know no words.
 
-A portrait is labelled by its kind alone, an index into `world.KINDS`. Half of the world would be
-too much for a model of half a million parameters; these are the pictures that it can learn in
-minutes.
+A portrait is labelled by its kind alone, an index into `world.KINDS`. The whole world would be too much
+for a model of half a million parameters; these are pictures that it can learn in minutes. White things
+stand on blue.
 """
 
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 
 from graphengine_storybook.batches import pixels
-from graphengine_storybook.world import COLOUR_NAMES, KINDS, Scene, Thing
+from graphengine_storybook.world import KINDS, USUAL, Scene, Thing
 
 SIDE = 32
 """The side of a portrait in pixels: the average of 4 x 4 pixels of a drawing."""
 
 
 def portrait(rng: Random, kind: str | None = None) -> Scene:
-    """A scene of one large thing on a plain ground; of a `kind`, or of any."""
+    """A scene of one thing, not a small one; of a `kind`, or of any."""
     kind = kind or rng.choice(KINDS)
-    colour, backdrop = rng.sample(COLOUR_NAMES, 2)
-    thing = Thing(kind, colour, "large")
+    thing = Thing(kind, USUAL[kind], rng.choice(("", "large")))
+    backdrop = "blue" if thing.colour == "white" else "white"
     return Scene((thing,), place="plain", backdrop=backdrop, seed=rng.getrandbits(31))
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from graphengine_storybook.batches import pixels, unit
-from graphengine_storybook.stage import Losses, Stage
+from graphengine_storybook.stage import Losses, Stage, settle
 from graphengine_storybook.world import make
 
 FACTOR = 4
@@ -98,8 +98,7 @@ def train(
 
     Returns the crops it has seen.
     """
-    network.to(stage.device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    settle(stage.device, network)
 
     def step(share: float) -> Losses:
         sharp = next(batches).to(stage.device)
