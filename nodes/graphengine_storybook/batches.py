@@ -53,11 +53,12 @@ class Batches(IterableDataset[Batch]):
         rng = Random()
         while True:
             scenes = [make(rng, self.held_out) for _ in range(self.count)]
-            ids = self.encode([self._caption(scene, rng) for scene in scenes])
+            ids = self.encode([self.text(scene, rng) for scene in scenes])
             truth = torch.tensor([labels(scene) for scene in scenes])
             yield Batch(pixels(scenes, self.size), ids, truth)
 
-    def _caption(self, scene: Scene, rng: Random) -> str:
+    def text(self, scene: Scene, rng: Random) -> str:
+        """What is said of a scene."""
         if rng.random() < self.empty:
             return ""
         text = caption(scene, rng)
@@ -70,10 +71,10 @@ class Batches(IterableDataset[Batch]):
 
 
 def pixels(scenes: list[Scene], size: int = SIDE) -> Tensor:
-    """The scenes drawn: (scenes, 3, size, size), uint8."""
+    """The scenes drawn: (scenes, 3, size, size), uint8. Small ones are large ones averaged."""
     if not size:
         return torch.empty((len(scenes), 3, 0, 0), dtype=torch.uint8)
-    pictures = [draw(scene, SIDE).reduce(SIDE // size) for scene in scenes]
+    pictures = [draw(scene, max(size, SIDE)).reduce(max(1, SIDE // size)) for scene in scenes]
     stack = numpy.stack([numpy.asarray(picture) for picture in pictures])
     return torch.from_numpy(stack).permute(0, 3, 1, 2)
 

@@ -82,6 +82,16 @@ def caption(scene: Scene, rng: Random, full: bool = False) -> str:
     return " ".join(text.split())
 
 
+def hint(scene: Scene, rng: Random) -> str:
+    """The colours, the place and the time, and no word for the things, as in "red and blue at night"."""
+    parts = [" and ".join(thing.colour for thing in scene.things)]
+    if scene.place == "plain":
+        parts.append(rng.choice(BACKDROP_PHRASES).format(scene.backdrop))
+    else:
+        parts += [rng.choice(PLACE_PHRASES[scene.place]), rng.choice(TIME_PHRASES[scene.time])]
+    return " ".join(parts)
+
+
 def words() -> list[str]:
     """Every word a caption can hold, and some that people write, each once, in a fixed order."""
     tables = (NAMES, SIZE_WORDS, PLACE_PHRASES, TIME_PHRASES, LIGHT_PHRASES)

@@ -4,14 +4,17 @@ import copy
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import __version__ as diffusers_version
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from graphengine_storybook import autoencoder, text_encoder, tokenizer, unet
@@ -69,20 +72,47 @@ class Model:
             part.to(memory_format=torch.contiguous_format)
         small.save_pretrained(unfinished)
         tokenizer.write(unfinished / "tokenizer")
-        for config in unfinished.rglob("*.json"):
-            _tidy(config)
-        for weights in unfinished.rglob("*.safetensors"):
-            weights.chmod(0o644)  # transformers and diffusers leave them to their owner
-        if folder.exists():
-            for page in (*folder.glob("*.md"), *folder.glob("*.png")):
-                shutil.copy(page, unfinished)
-            retired = folder.with_name(f".{folder.name}.old")
-            shutil.rmtree(retired, ignore_errors=True)
-            os.replace(folder, retired)
-            os.replace(unfinished, folder)
-            shutil.rmtree(retired)
-        else:
-            os.replace(unfinished, folder)
+        _finish(unfinished, folder)
+
+
+def save_parts(folder: Path, parts: Mapping[str, Any], index: Mapping[str, Any] | None = None) -> None:
+    """Write diffusers' models (in float16) and schedules to a folder, each to the subfolder it is named.
+
+    The part named "" is written to the folder itself. `index` becomes model_index.json, with the class
+    of each part. As with `Model.save`, the folder appears, or changes, when it is complete.
+    """
+    unfinished = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    for name, part in parts.items():
+        if isinstance(part, nn.Module):
+            part = copy.deepcopy(part).to(torch.float16)
+            part.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        part.save_pretrained(unfinished / name)
+    if index is not None:
+        classes = {name: ["diffusers", type(part).__name__] for name, part in parts.items()}
+        content = {"_diffusers_version": diffusers_version, **index, **classes}
+        text = json.dumps(dict(sorted(content.items())), indent=2)
+        (unfinished / "model_index.json").write_text(text + "\n", encoding="utf-8")
+    _finish(unfinished, folder)
+
+
+def _finish(unfinished: Path, folder: Path) -> None:
+    """Tidy what was written and put it in the place of `folder`, whose pages and pictures stay."""
+    for config in unfinished.rglob("*.json"):
+        _tidy(config)
+    for weights in unfinished.rglob("*.safetensors"):
+        weights.chmod(0o644)  # transformers and diffusers leave them to their owner
+    if folder.exists():
+        for page in (*folder.glob("*.md"), *folder.glob("*.png")):
+            shutil.copy(page, unfinished)
+        retired = folder.with_name(f".{folder.name}.old")
+        shutil.rmtree(retired, ignore_errors=True)
+        os.replace(folder, retired)
+        os.replace(unfinished, folder)
+        shutil.rmtree(retired)
+    else:
+        os.replace(unfinished, folder)
 
 
 def _tidy(config: Path) -> None:

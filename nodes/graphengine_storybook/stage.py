@@ -37,6 +37,13 @@ def _in_float32(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, 
     return (inputs[0].float(), *inputs[1:])
 
 
+def settle(device: torch.device, *models: nn.Module) -> None:
+    """Put models on a device, their convolutions in the layout that is quick there."""
+    for model in models:
+        model.to(device)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 @dataclass(frozen=True)
 class Stage:
     """How one stage trains. `rate` is the highest learning rate, `decay` that of the average."""

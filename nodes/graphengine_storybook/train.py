@@ -8,8 +8,8 @@ OUT/storybook, a StableDiffusionPipeline folder, and OUT/judge.
 """
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -55,13 +55,14 @@ class Plan:
     device: str = "cpu"
     larger: int = 1
     workers: int = 0
+    recipes: Mapping[str, Recipe] = field(default_factory=lambda: RECIPES)
 
     def stage(self, name: str) -> Stage:
         """The stage of this name, with its share of the minutes."""
-        recipe = RECIPES[name]
+        recipe = self.recipes[name]
         return Stage(
             name=name,
-            minutes=self.minutes * recipe.share / sum(RECIPES[each].share for each in self.stages),
+            minutes=self.minutes * recipe.share / sum(self.recipes[each].share for each in self.stages),
             progress=self.out / "progress",
             device=torch.device(self.device),
             batch=recipe.batch * self.larger,

@@ -1,0 +1,136 @@
+"""Train the companions of the storybook model: `python -m graphengine_storybook.companions --minutes 60`.
+
+Small models of the same world for what else diffusion does. Each is a stage of its own, with a share of the
+minutes. Progress is saved to OUT/progress every minute, so the same command goes on after an
+interruption. The results are OUT/storybook_NAME, folders and files.
+"""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from graphengine_storybook import MODELS, control, ddpm, lora, superres, upscaler
+from graphengine_storybook.autoencoder import Code
+from graphengine_storybook.batches import SIDE, Batches, stream
+from graphengine_storybook.folder import Model
+from graphengine_storybook.portraits import portraits
+from graphengine_storybook.stage import Stage
+from graphengine_storybook.tokenizer import Encoder
+from graphengine_storybook.train import Plan, Recipe
+from graphengine_storybook.upscaler import Upscaler
+from graphengine_storybook.world import KINDS
+
+RECIPES = {
+    "classes": Recipe(0.28, 16, 1.5e-3, 0.998),
+    "pixels": Recipe(0.08, 16, 6e-4, 0.998),
+    "control": Recipe(0.27, 16, 5e-4, 0.998),
+    "upscaler": Recipe(0.1, 16, 2e-3, 0.998),
+    "lora": Recipe(0.07, 16, 2e-3, 0.99),
+    "superres": Recipe(0.16, 8, 1.5e-3, 0.998),
+}
+"""The stages in the order in which they run."""
+
+
+def train_classes(stage: Stage, plan: Plan) -> int:
+    """The class-conditional model, on labelled portraits."""
+    unet = ddpm.guess_noise(ddpm.build(classes=len(KINDS) + 1))
+    save = partial(ddpm.save, unet, plan.out / "storybook_classes")
+    seen = ddpm.train(unet, portraits(stage.batch), stage, save)
+    save()
+    return seen
+
+
+def train_pixels(stage: Stage, plan: Plan) -> int:
+    """The unconditional model: the class-conditional one without its classes, trained on."""
+    start = plan.out / "storybook_classes" / "unet"
+    unet = ddpm.unconditional(ddpm.load(start)) if start.exists() else ddpm.guess_noise(ddpm.build())
+    save = partial(ddpm.save, unet, plan.out / "storybook_pixels")
+    seen = ddpm.train(unet, portraits(stage.batch), stage, save)
+    save()
+    return seen
+
+
+def train_control(stage: Stage, plan: Plan) -> int:
+    """The ControlNet, on drawings and their edges."""
+    model = Model.load(MODELS / "storybook")
+    network = control.build(model.unet)
+    code = Code.read(model.vae).to(stage.device)
+    sketches = control.Sketches(stage.batch, SIDE, Encoder(model.tokenizer), empty=0.15)
+    save = partial(control.save, network, plan.out / "storybook_control")
+    seen = control.train(network, model, code.encode, stream(sketches, plan.workers), stage, save)
+    save()
+    return seen
+
+
+def train_upscaler(stage: Stage, plan: Plan) -> int:
+    """The super-resolution network, on crops."""
+    network = Upscaler()
+    save = partial(network.save, plan.out / "storybook_upscaler.safetensors")
+    seen = upscaler.train(network, upscaler.crops(stage.batch), stage, save)
+    save()
+    return seen
+
+
+def train_lora(stage: Stage, plan: Plan) -> int:
+    """The LoRA, on drawings in sepia."""
+    model = Model.load(MODELS / "storybook")
+    change = lora.Lora(model.unet)
+    code = Code.read(model.vae).to(stage.device)
+    batches = Batches(stage.batch, SIDE // 2, Encoder(model.tokenizer), empty=0.11)
+    save = partial(change.save, plan.out / "storybook_lora.safetensors")
+    seen = lora.train(change, model, code.encode, stream(batches, plan.workers), stage, save)
+    save()
+    return seen
+
+
+def train_superres(stage: Stage, plan: Plan) -> int:
+    """The second stage of a cascade, on drawings and their small versions."""
+    unet = superres.build()
+    save = partial(superres.save, unet, plan.out / "storybook_superres")
+    seen = superres.train(unet, superres.drawings(stage.batch), stage, save)
+    save()
+    return seen
+
+
+TRAINED: dict[str, Callable[[Stage, Plan], int]] = {
+    "classes": train_classes,
+    "pixels": train_pixels,
+    "control": train_control,
+    "upscaler": train_upscaler,
+    "lora": train_lora,
+    "superres": train_superres,
+}
+
+
+def train(plan: Plan) -> dict[str, int]:
+    """Run the plan's stages. Returns the samples that each has seen."""
+    return {name: TRAINED[name](plan.stage(name), plan) for name in plan.stages}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="graphengine_storybook.companions", description=__doc__)
+    parser.add_argument("--minutes", type=float, required=True, help="for all stages together")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--out", type=Path, default=Path("storybook-companions"))
+    parser.add_argument("--stages", nargs="+", choices=tuple(RECIPES), default=tuple(RECIPES))
+    parser.add_argument("--threads", type=int, default=1, help="on the CPU")
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(given.threads)
+    plan = Plan(
+        minutes=given.minutes,
+        out=given.out,
+        stages=tuple(stage for stage in RECIPES if stage in given.stages),
+        device=given.device,
+        larger=16 if given.device == "cuda" else 1,
+        recipes=RECIPES,
+    )
+    for name, count in train(plan).items():
+        print(f"{name}: {count} samples", flush=True)
+
+
+if __name__ == "__main__":
+    main()
