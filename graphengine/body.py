@@ -107,8 +107,8 @@ class BodyInput:
     def key(self, env: Sequence[Key | None]) -> Key | None:
         """The key of what a call gives. A call with effects has one of its own, with what they do in it.
 
-        It is not known before it is whole, else what failed or was cancelled before an effect would never make
-        up for it.
+        It is not known before it is whole, else what failed or was cancelled before an effect would never
+        make up for it.
         """
         gives = self.section.gives
         key = step_key(gives, env) if gives else None

@@ -291,5 +291,5 @@ def added(residuals: Residuals, before: Residuals | None) -> Residuals:
             "the residuals in `before` are for another kind of model or another size; use ControlNets of one "
             "family, on the same latent"
         )
-    sums = [a.to(b.device) + b for a, b in pairs]  # type: ignore[union-attr]
+    sums = [a.to(b.device) + b for a, b in pairs]  # type: ignore[union-attr,operator]
     return Residuals(tuple(sums[:-1]), sums[-1])

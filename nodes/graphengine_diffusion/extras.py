@@ -12,7 +12,7 @@ from typing import Any
 
 from graphengine.authoring import Folders
 from graphengine.errors import ModelError
-from graphengine_diffusion.weights import PICKLES, read_header
+from graphengine_diffusion.headers import PICKLES, Row, read_header
 
 ENDING = ".safetensors"
 
@@ -62,6 +62,6 @@ def files_under(root: Path) -> Iterator[Path]:
 
 
 @lru_cache(maxsize=1000)
-def header_of(path: Path, stamp: str) -> dict[str, Any]:
+def header_of(path: Path, stamp: str) -> Mapping[str, Row]:
     """The header of a file that has not changed since."""
-    return read_header(path)
+    return read_header(path).tensors

@@ -319,7 +319,7 @@ class Upscaler:
         module.load_state_dict({name: tensors[old] for name, old in network.names.items()})
         if torch.device(device).type == "cpu":
             return module
-        return module.to(device=device, dtype=torch.float16, memory_format=torch.channels_last)
+        return module.to(device, torch.float16).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def load_part(part: Part, folders: Folders, device: str) -> Any:

@@ -9,8 +9,8 @@ from torch.nn.functional import interpolate
 
 from graphengine.authoring import NO_CONTEXT, Context, node
 from graphengine.types import Image, Mask
+from graphengine_diffusion.autoencoding import vae_encode
 from graphengine_diffusion.handles import VAE
-from graphengine_diffusion.latents import vae_encode
 from graphengine_diffusion.pieces import with_each_piece
 from graphengine_diffusion.types import Conditioning
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine_diffusion.weights import read_header
+from graphengine_diffusion.headers import read_header
 
 PLACES = {
     "lora_unet_": "denoiser",
@@ -122,7 +122,7 @@ def is_lora(header: Mapping[str, Any]) -> bool:
 
 def layer_names(path: Path) -> list[str]:
     """The layers that a file changes, named as the file has them."""
-    keys = read_header(path)
+    keys = read_header(path).tensors
     for key in keys:
         for part in key.split("."):
             if part in OTHERS:

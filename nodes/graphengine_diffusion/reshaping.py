@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
 from torch.nn import functional
 
 from graphengine.authoring import Ui, node
 from graphengine_diffusion.latents import Pixels, alike, latent_side, pixel_size
-from graphengine_diffusion.types import Latent
+from graphengine_diffusion.types import History, Latent, Past
 
 Place = Annotated[int, Field(ge=0, le=8192), Ui(unit="px", step=8)]
 
@@ -107,7 +107,9 @@ def pick_latent(latent: Latent, index: int = 0, count: Annotated[int, Field(ge=1
             "for the last"
         )
     chosen = slice(start, start + count)
-    history = tuple((sigma, before[chosen].clone()) for sigma, before in latent.history)
+    history = tuple(
+        past._replace(kept=tuple(before[chosen].clone() for before in past.kept)) for past in latent.history
+    )
     return Latent(latent.samples[chosen].clone(), latent.spec, latent.seeds[chosen], history)
 
 
@@ -124,11 +126,14 @@ def join_latents(latents: list[Latent]) -> Latent:
     device = first.samples.device
     seeds = tuple(seed for latent in latents for seed in latent.seeds)
     samples = torch.cat([latent.samples.to(device) for latent in latents])
-    pasts = [[sigma for sigma, _ in latent.history] for latent in latents]
-    history: tuple[tuple[float, Tensor], ...] = ()
+    pasts = [[(past.solver, past.sigma) for past in latent.history] for latent in latents]
+    history: History = ()
     if all(past == pasts[0] for past in pasts):
-        history = tuple(
-            (sigma, torch.cat([latent.history[n][1].to(device) for latent in latents]))
-            for n, sigma in enumerate(pasts[0])
-        )
+        history = tuple(joined(past, device) for past in zip(*(x.history for x in latents), strict=True))
     return Latent(samples, first.spec, seeds, history)
+
+
+def joined(pasts: Sequence[Past], device: torch.device) -> Past:
+    """The same earlier call of several batches, as that of one."""
+    kept = zip(*(past.kept for past in pasts), strict=True)
+    return pasts[0]._replace(kept=tuple(torch.cat([t.to(device) for t in tensors]) for tensors in kept))

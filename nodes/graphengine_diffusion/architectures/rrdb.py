@@ -95,7 +95,7 @@ class Dense(Module):
         if self.folded > 1:
             x = pad(x, (0, -width % self.folded, 0, -height % self.folded), mode="replicate")
             x = pixel_unshuffle(x, self.folded)
-        found = self.conv_first(x)
+        found: Tensor = self.conv_first(x)
         found = found + self.conv_body(self.body(found))
         for up in self.ups:
             found = activated(up(interpolate(found, scale_factor=2, mode="nearest")))
