@@ -14,15 +14,15 @@ from graphengine_diffusion.extras import extra_file, extra_names
 from graphengine_diffusion.handles import Embedding, TextEncoder, Vectors
 from graphengine_diffusion.weights import read_header
 
-ENCODERS = {"clip_l": "first", "clip_g": "last CLIP", "t5xxl": "T5"}
-"""What files call the encoders that their vectors are for."""
+ENCODERS = ("clip_l", "clip_g", "t5xxl")
+"""What files with several entries call the encoders that their vectors are for."""
 
 
 def is_embedding(header: Mapping[str, Any]) -> bool:
     """Whether the header of a file is that of an embedding: a few vectors and nothing else."""
     if not header or len(header) > len(ENCODERS):
         return False
-    return (len(header) == 1 or header.keys() <= ENCODERS.keys()) and all(
+    return (len(header) == 1 or header.keys() <= set(ENCODERS)) and all(
         0 < len(row["shape"]) <= 2 and row["shape"][-1] > 1 for row in header.values()
     )
 
@@ -47,8 +47,8 @@ def load_embedding(
     """Teach a text encoder a word: a small file of vectors from textual inversion. Gal et al. 2022.
 
     The word is `token`, or the name of the file. Write it in a prompt by itself, as `<word>` or as
-    `embedding:word`. It counts as many tokens as the file has vectors. Reads `.safetensors` with `emb_params`,
-    with `clip_l` and `clip_g` (SDXL), or with one entry of any name.
+    `embedding:word`. It counts as many tokens as the file has vectors. Reads `.safetensors` with
+    `emb_params`, with `clip_l` and `clip_g` (SDXL), or with one entry of any name.
     """
     path = extra_file(embedding, ctx.folders)
     header = read_header(path)
@@ -67,7 +67,7 @@ def load_embedding(
         if encoder is None:
             continue
         first = len(ctx.use(text_encoder.tokenizers[encoder]))
-        first += sum(v.count for e in text_encoder.embeddings for v in e.vectors if v.encoder == encoder)
+        first += sum(v.tokens for e in text_encoder.embeddings for v in e.vectors if v.encoder == encoder)
         vectors.append(Vectors(encoder, entry, first, row["shape"][0] if len(row["shape"]) == 2 else 1))
     if not vectors:
         raise ModelError(

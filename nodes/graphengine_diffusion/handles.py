@@ -18,8 +18,8 @@ from graphengine.types import WireType
 from graphengine_diffusion.architectures import network_of
 from graphengine_diffusion.extras import extra_file
 from graphengine_diffusion.folding import fold
-from graphengine_diffusion.vocabulary import Vocabulary, Word, with_vectors
 from graphengine_diffusion.weights import load_module, load_tokenizer
+from graphengine_diffusion.words import Taught, Word, with_vectors
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,13 @@ class Patch:
 class Vectors(NamedTuple):
     """The vectors of an embedding for one of a model's text encoders.
 
-    `entry` is their name in the file; they become the tokens from number `first` on, `count` of them.
+    `entry` is their name in the file; they become the tokens from number `first` on, `tokens` of them.
     """
 
     encoder: int
     entry: str
     first: int
-    count: int
+    tokens: int
 
 
 @dataclass(frozen=True)
@@ -160,8 +160,8 @@ class WithWords:
 
     def derive(self, model: Any, folders: Folders, device: str) -> Any:
         """A copy of the tokenizer with the words."""
-        found = [Word(e.token, v.first, v.count) for e, v in vectors_of(self.embeddings, self.encoder)]
-        return Vocabulary(model, found)
+        found = [Word(e.token, v.first, v.tokens) for e, v in vectors_of(self.embeddings, self.encoder)]
+        return Taught(model, found)
 
 
 @dataclass(frozen=True)

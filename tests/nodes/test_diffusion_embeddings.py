@@ -73,7 +73,7 @@ def test_a_word_counts_as_many_tokens_as_it_has_vectors(models: Any, encoder: Te
     ((words, _, _),) = ctx.use(load_embedding(encoder, "toy", ctx=ctx))
     size = len(ctx.use(encoder)[0].tokenizer)
     plain = words("a red house").input_ids
-    start, a, red, house, end = plain
+    start, a, _, house, end = plain
     assert words("a <toy> house").input_ids == [start, a, size, size + 1, size + 2, house, end]
     assert words(["a TOY house", "a red house"]).input_ids == [
         [start, a, size, size + 1, size + 2, house, end],
@@ -135,37 +135,32 @@ def test_each_encoder_of_sdxl_gets_its_own_vectors(models: Any, encoder: TextEnc
 def test_the_end_of_a_text_is_found_behind_added_words(models: Any, encoder: TextEncoder) -> None:
     """Older CLIP models take the largest number for the end of the text."""
     _, ctx = models
-    ((_, module, _),) = ctx.use(encoder)
+    ((tokenizer, module, _),) = ctx.use(encoder)
     old, module.eos_token_id = module.eos_token_id, 2
     try:
-        ((words, taught, _),) = Shelf.use(ctx, load_embedding(encoder, "toy", "legacy", ctx))
-        ((_, taught, _),) = [(words, derived(ctx, encoder, module), 0)]
-        ids = torch.tensor([words("a legacy house").input_ids])
-        found = taught(ids)
+        handle = load_embedding(encoder, "toy", ctx=ctx)
+        words, vectors = (
+            member.derive(part, ctx.folders, "cpu")  # type: ignore[union-attr]
+            for member, part in zip(handle.members, (tokenizer, module), strict=True)
+        )
+        found = vectors(torch.tensor([words("a toy house").input_ids]))
         assert torch.equal(found.pooler_output[0], found.last_hidden_state[0, -1])
+        assert module.eos_token_id == 2
     finally:
         module.eos_token_id = old
 
 
-def derived(ctx: Shelf, encoder: TextEncoder, module: Any) -> Any:
-    """The module with the vectors of `toy`."""
-    handle = load_embedding(encoder, "toy", "legacy", ctx).members[-1]
-    return handle.derive(module, ctx.folders, "cpu")  # type: ignore[union-attr]
-
-
 def test_an_embedding_of_another_family_is_told(models: Any, encoder: TextEncoder, tmp_path: Path) -> None:
     _, ctx = models
-    told = (
-        "wide.safetensors has vectors of width 768, but this CLIPTextModel reads 32; it was made for another"
-    )
+    told = "wide.safetensors has vectors of width 768, but this CLIPTextModel reads 32; it was made"
     with pytest.raises(ModelError, match=told):
         load_embedding(encoder, "wide", ctx=ctx).load(ctx.folders, "cpu")
     save_file({"t5xxl": vectors(1)}, tmp_path / "t5.safetensors")
     here = Shelf(tmp_path, *ctx.folders.models)
-    with pytest.raises(ModelError, match="t5.safetensors is for t5xxl, which tiny has not"):
+    with pytest.raises(ModelError, match=r"t5.safetensors is for t5xxl, which tiny has not"):
         load_embedding(encoder, "t5", ctx=here)
     save_file({"a": vectors(1), "b": vectors(1)}, tmp_path / "two.safetensors")
-    with pytest.raises(ModelError, match="two.safetensors is no embedding"):
+    with pytest.raises(ModelError, match=r"two.safetensors is no embedding"):
         load_embedding(encoder, "two", ctx=here)
 
 

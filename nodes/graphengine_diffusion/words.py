@@ -1,7 +1,7 @@
-"""Vocabulary: words added to a text encoder, each with vectors of its own. Gal et al. 2022, textual inversion.
+"""Words: added to a text encoder, each with vectors of its own. Textual inversion, Gal et al. 2022.
 
-A tokenizer gets a token for each vector, and turns the word into these wherever a prompt has it; the encoder's
-table of vectors gets them at its end. Everything else is shared with the encoder as it was.
+A tokenizer gets a token for each vector, and turns the word into these wherever a prompt has it. The table of
+the encoder's vectors gets them at its end; everything else is shared with the encoder as it was.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Word(NamedTuple):
 
     text: str
     first: int
-    count: int
+    tokens: int
 
 
-class Vocabulary:
+class Taught:
     """A tokenizer that knows more words; for everything else it is the tokenizer itself.
 
     A word is found by itself, as `<word>` and as `embedding:word`, in upper or lower case.
@@ -39,10 +39,10 @@ class Vocabulary:
 
         self.tokenizer, self.written = deepcopy(tokenizer), dict[str, str]()
         for word in words:
-            names = [f"<|{word.text}-{n}|>" for n in range(word.count)]
+            names = [f"<|{word.text}-{n}|>" for n in range(word.tokens)]
             self.tokenizer.add_tokens([AddedToken(name, normalized=False) for name in names])
             if self.tokenizer.convert_tokens_to_ids(names) != list(
-                range(word.first, word.first + word.count)
+                range(word.first, word.first + word.tokens)
             ):
                 raise ModelError(f"the tokenizer knows {word.text!r} already; choose another token for it")
             self.written[word.text.lower()] = "".join(names)
@@ -98,8 +98,8 @@ def with_vectors(encoder: Any, first: int, vectors: Sequence[Tensor], names: Seq
     for name, each in zip(names, vectors, strict=True):
         if each.shape[1] != width:
             raise ModelError(
-                f"{name} has vectors of width {each.shape[1]}, but this {type(encoder).__name__} reads {width}; it "
-                "was made for another family"
+                f"{name} has vectors of width {each.shape[1]}, but this {type(encoder).__name__} reads "
+                f"{width}; it was made for another family"
             )
     found = copy_with(encoder, {})
     found.set_input_embeddings(Table(table, first, torch.cat(list(vectors)).to(table.weight)))
