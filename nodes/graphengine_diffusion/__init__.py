@@ -10,6 +10,7 @@ PACK = "diffusion"
 MODULES = (
     "loading",
     "lora",
+    "embeddings",
     "text",
     "micro",
     "inpainting",

@@ -283,13 +283,12 @@ def added(residuals: Residuals, before: Residuals | None) -> Residuals:
     """The sum of two; ValueError if they are for different models."""
     if before is None:
         return residuals
-    pairs = [*zip(before.down, residuals.down, strict=False), (before.mid, residuals.mid)]
-    if len(before.down) != len(residuals.down) or any(
-        a is None or b is None or a.shape != b.shape for a, b in pairs
-    ):
+    theirs, ours = (*before.down, before.mid), (*residuals.down, residuals.mid)
+    if [None if t is None else t.shape for t in theirs] != [None if t is None else t.shape for t in ours]:
         raise ValueError(
             "the residuals in `before` are for another kind of model or another size; use ControlNets of one "
             "family, on the same latent"
         )
-    sums = [a.to(b.device) + b for a, b in pairs]  # type: ignore[union-attr,operator]
-    return Residuals(tuple(sums[:-1]), sums[-1])
+    pairs = zip(theirs, ours, strict=True)
+    *down, mid = [a.to(b.device) + b for a, b in pairs if a is not None and b is not None]
+    return Residuals(tuple(down), mid)

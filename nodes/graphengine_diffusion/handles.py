@@ -22,6 +22,7 @@ from graphengine_diffusion.extras import extra_file
 from graphengine_diffusion.folding import fold
 from graphengine_diffusion.vocabulary import load_words as load_words
 from graphengine_diffusion.weights import load_component, load_module
+from graphengine_diffusion.words import Taught, Word, with_vectors
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,28 @@ class Patch:
     strength: float
 
 
+class Vectors(NamedTuple):
+    """The vectors of an embedding for one of a model's text encoders.
+
+    `entry` is their name in the file; they become the tokens from number `first` on, `tokens` of them.
+    """
+
+    encoder: int
+    entry: str
+    first: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """A word that a text encoder is taught: the file by its name and content hash, and the word."""
+
+    model: str
+    hash: str
+    token: str
+    vectors: tuple[Vectors, ...]
+
+
 @dataclass(frozen=True)
 class Part:
     """One component of a model: where it lies, its class, the hash of its content.
@@ -126,6 +149,52 @@ class Patched:
 def patched(part: Part, patches: tuple[Patch, ...], place: str) -> Part | Patched:
     """The handle of a part with LoRAs, or of the part itself where there are none."""
     return Patched(part, patches, place) if patches else part
+
+
+@dataclass(frozen=True)
+class WithWords:
+    """The tokenizer of one of a model's text encoders, with the words of embeddings."""
+
+    base: Part
+    embeddings: tuple[Embedding, ...]
+    encoder: int
+
+    def load(self, folders: Folders, device: str) -> Any:
+        """The tokenizer, read for it alone, with the words."""
+        return self.derive(self.base.load(folders, device), folders, device)
+
+    def derive(self, model: Any, folders: Folders, device: str) -> Any:
+        """A copy of the tokenizer with the words."""
+        found = [Word(e.token, v.first, v.tokens) for e, v in vectors_of(self.embeddings, self.encoder)]
+        return Taught(model, found)
+
+
+@dataclass(frozen=True)
+class WithVectors:
+    """One of a model's text encoders, with the vectors of embeddings; all else is the encoder's own."""
+
+    base: Part | Patched
+    embeddings: tuple[Embedding, ...]
+    encoder: int
+
+    def load(self, folders: Folders, device: str) -> Any:
+        """The encoder, read for it alone, with the vectors."""
+        return self.derive(self.base.load(folders, device), folders, device)
+
+    def derive(self, model: Any, folders: Folders, device: str) -> Any:
+        """A copy of the encoder with the vectors."""
+        from safetensors.torch import load_file
+
+        found = vectors_of(self.embeddings, self.encoder)
+        paths = [extra_file(embedding.model, folders) for embedding, _ in found]
+        tensors = [load_file(path)[v.entry] for path, (_, v) in zip(paths, found, strict=True)]
+        rows = [tensor.reshape(-1, tensor.shape[-1]) for tensor in tensors]
+        return with_vectors(model, found[0][1].first, rows, [path.name for path in paths])
+
+
+def vectors_of(embeddings: tuple[Embedding, ...], encoder: int) -> list[tuple[Embedding, Vectors]]:
+    """What embeddings hold for one of a model's encoders."""
+    return [(each, vectors) for each in embeddings for vectors in each.vectors if vectors.encoder == encoder]
 
 
 class Tower(NamedTuple):
@@ -217,13 +286,19 @@ class TextEncoder:
     zeros_for_empty: bool = False
     classes: int = 0
     labels: tuple[str, ...] = ()
+    embeddings: tuple[Embedding, ...] = ()
 
     @property
-    def members(self) -> tuple[Part | Patched, ...]:
-        """Every tokenizer, then every encoder with its patches."""
-        places = ("text_encoder", *(f"text_encoder_{n}" for n in range(2, len(self.parts) + 1)))
-        encoders = (patched(p, self.patches, place) for p, place in zip(self.parts, places, strict=True))
-        return (*self.tokenizers, *encoders)
+    def members(self) -> tuple[Part | Patched | WithWords | WithVectors, ...]:
+        """Every tokenizer, then every encoder; with their patches and embeddings."""
+        words: list[Part | WithWords] = []
+        encoders: list[Part | Patched | WithVectors] = []
+        for n, (tokenizer, part) in enumerate(zip(self.tokenizers, self.parts, strict=True)):
+            encoder = patched(part, self.patches, f"text_encoder_{n + 1}" if n else "text_encoder")
+            taught = vectors_of(self.embeddings, n)
+            words.append(WithWords(tokenizer, self.embeddings, n) if taught else tokenizer)
+            encoders.append(WithVectors(encoder, self.embeddings, n) if taught else encoder)
+        return (*words, *encoders)
 
     def compose(self, models: Sequence[Any]) -> Towers:
         """Every tokenizer with its encoder."""
@@ -319,7 +394,8 @@ class Upscaler:
         module.load_state_dict({name: tensors[old] for name, old in network.names.items()})
         if torch.device(device).type == "cpu":
             return module
-        return module.to(device, torch.float16).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+        return module.to(device=device, dtype=torch.float16)
 
 
 def load_part(part: Part, folders: Folders, device: str) -> Any:

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from graphengine.types import Image
 from graphengine_nodes import filters, images
+from graphengine_nodes.filters import edges, slopes
 
 torch.set_num_threads(1)
 
@@ -333,3 +335,63 @@ def test_pictures_of_a_batch_are_picked_by_their_place() -> None:
             ValueError, match="are not in a batch of 4; its positions are 0 to 3, or -1 for the"
         ):
             images.pick(given, index, count)
+
+
+# -- edges ---------------------------------------------------------------------------------------------------
+
+
+def step_picture(height: int = 20, width: int = 20, at: int = 10, level: float = 1.0) -> Image:
+    """Black on the left, brighter from column `at` on."""
+    image = torch.zeros(1, height, width, 3)
+    image[:, :, at:] = level
+    return image
+
+
+def test_the_slope_of_a_full_step_is_one() -> None:
+    across, down = slopes(step_picture()[..., 0])
+    assert across[0, 5].tolist() == [0.0] * 9 + [1.0, 1.0] + [0.0] * 9
+    assert not down.any()
+
+
+def test_sobel_draws_what_is_steeper_than_high() -> None:
+    found = edges(step_picture(level=0.5), "sobel", high=0.4, radius=0.0)
+    assert found.shape == (1, 20, 20, 1)
+    assert found[0, 3, :, 0].nonzero().flatten().tolist() == [9, 10]
+    assert not edges(step_picture(level=0.5), "sobel", high=0.6, radius=0.0).any()
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_canny_draws_a_straight_edge_one_pixel_wide(turns: int) -> None:
+    image = step_picture().rot90(turns, (1, 2))
+    found = edges(image).rot90(-turns, (1, 2))[0, :, :, 0]
+    assert (found.sum(1) == 1).all()
+    assert found.nonzero()[:, 1].unique().tolist() in ([9], [10])
+
+
+def test_canny_draws_a_slanted_edge_thin_and_whole() -> None:
+    y, x = torch.meshgrid(torch.arange(40), torch.arange(40), indexing="ij")
+    image = (x > y).float()[None, ..., None]
+    found = edges(image, radius=1.0)[0, 2:-2, 2:-2, 0]
+    assert 1 <= found.sum(1).min() <= found.sum(1).max() <= 2
+    assert ((found.nonzero()[:, 0] - found.nonzero()[:, 1]).abs() <= 1).all()
+
+
+def test_canny_keeps_faint_lines_that_lead_to_strong_ones() -> None:
+    image = step_picture(40) * torch.linspace(1, 0.15, 40)[:, None, None]  # an edge that fades downwards
+    faint = step_picture(40, level=0.15)
+    options = {"low": 0.05, "high": 0.3, "radius": 0.0}
+    assert not edges(faint, **options).any()  # type: ignore[arg-type]
+    assert edges(image, **options)[0, 37, :, 0].any()  # type: ignore[arg-type]
+    options["low"] = 0.3
+    assert not edges(image, **options)[0, 37, :, 0].any()  # type: ignore[arg-type]
+
+
+def test_edges_read_grey_and_batches_and_no_alpha() -> None:
+    images = torch.cat([step_picture(), step_picture(at=5)])
+    found = edges(images)
+    assert torch.equal(found[1:], edges(step_picture(at=5)))
+    assert torch.equal(edges(images[..., :1]), found)
+    assert torch.equal(edges(torch.cat([images, torch.rand(2, 20, 20, 1)], -1)), found)
+    assert not edges(torch.full((1, 8, 8, 3), 0.7)).any()
+    with pytest.raises(ValueError, match=r"low is 0.5 and high is 0.2; low must not be above high"):
+        edges(images, low=0.5, high=0.2)

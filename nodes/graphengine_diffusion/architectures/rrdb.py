@@ -59,7 +59,8 @@ class DenseBlock(Module):
         seen = x
         for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
             seen = torch.cat([seen, activated(layer(seen))], 1)
-        return x + RESIDUAL * self.conv5(seen)  # type: ignore[no-any-return]
+        added: Tensor = self.conv5(seen)
+        return x + RESIDUAL * added
 
 
 class Block(Module):
@@ -71,7 +72,8 @@ class Block(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The input, and a part of what the three give."""
-        return x + RESIDUAL * self.rdb3(self.rdb2(self.rdb1(x)))  # type: ignore[no-any-return]
+        added: Tensor = self.rdb3(self.rdb2(self.rdb1(x)))
+        return x + RESIDUAL * added
 
 
 class Dense(Module):

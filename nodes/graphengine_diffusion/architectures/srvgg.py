@@ -1,4 +1,4 @@
-"""SRVGGNetCompact: a plain stack of convolutions at the low resolution, as small Real-ESRGAN models have it.
+"""SRVGGNetCompact: a plain stack of convolutions at the low resolution, as in Real-ESRGAN's small models.
 
 Wang et al. 2021, "Real-ESRGAN". Convolutions of 3 x 3 with a PReLU behind each; the last gives every pixel's
 square of pixels as channels, which is added to the picture enlarged by repeating pixels.
