@@ -26,6 +26,8 @@ from graphengine_diffusion.pieces import Share, acting, averaged, shares
 from graphengine_diffusion.types import Conditioning, Latent, Prediction, Residuals, Timestep
 
 NOTHING = Conditioning()
+NO_CONTROL: list[Residuals | None] = []
+"""No control for any of the calls."""
 
 
 class Ask(NamedTuple):
@@ -48,17 +50,18 @@ def predict_together(
     latent: list[Latent],
     timestep: list[Timestep],
     conditioning: list[Conditioning | None],
-    control: list[Residuals | None],
     ctx: Context,
+    control: list[Residuals | None] = NO_CONTROL,
 ) -> list[Prediction]:
     """Several predictions by one call of the model for each shape; items may stand at different timesteps.
 
     ValueError for latents or a text of another model.
     """
+    controls = control or [None] * len(latent)
     family = FAMILIES[denoiser.family]
     parts: list[list[Share]] = []
     asks: list[Ask] = []
-    for i, (x, step, c, residuals) in enumerate(zip(latent, timestep, conditioning, control, strict=True)):
+    for i, (x, step, c, residuals) in enumerate(zip(latent, timestep, conditioning, controls, strict=True)):
         height, width = x.samples.shape[-2:]
         parts.append(shares(acting(c or NOTHING, step.fraction), height, width))
         for piece, _ in parts[-1]:
@@ -83,8 +86,8 @@ def predict(
     latent: Latent,
     timestep: Timestep,
     conditioning: Conditioning | None = None,
-    control: Residuals | None = None,
     ctx: Context = NO_CONTEXT,
+    control: Residuals | None = None,
 ) -> Prediction:
     """Ask the model what the clean picture looks like, given the noisy one and the text.
 
@@ -92,7 +95,7 @@ def predict(
     combined conditioning is asked for part by part and averaged. `control` is what a ControlNet adds. A model
     without a text needs no conditioning.
     """
-    return predict_together(denoiser, [latent], [timestep], [conditioning], [control], ctx)[0]
+    return predict_together(denoiser, [latent], [timestep], [conditioning], ctx, [control])[0]
 
 
 def answered(denoiser: Denoiser, asks: Sequence[Ask], ctx: Context) -> list[Tensor]:

@@ -96,7 +96,7 @@ def ours(
     x = Latent(start, model.denoiser.spec, tuple(range(SEED, SEED + len(start))))
     n = len(texts)
     for step in steps:
-        found = predict_together(model.denoiser, [x] * n, [step] * n, list(texts), [None] * n, ctx)
+        found = predict_together(model.denoiser, [x] * n, [step] * n, list(texts), ctx)
         x = solver_step(x, found[0] if n == 1 else cfg(*found, scale), step, solver)
         x = replace(x, samples=after(x.samples, step))
     return x

@@ -42,7 +42,7 @@ def paint(model: LoadedModel, ctx: Shelf, prompt: str, seed: int, steps: int = 1
     texts = [encode_text(model.text_encoder, text, ctx) for text in (prompt, "")]
     x = noise(model.denoiser, plan.schedule, seed, ctx=ctx, **size)
     for step in plan.timesteps:
-        cond, uncond = predict_together(model.denoiser, [x, x], [step, step], texts, [None] * 2, ctx)
+        cond, uncond = predict_together(model.denoiser, [x, x], [step, step], texts, ctx)
         x = solver_step(x, cfg(cond, uncond, 5.0), step, "dpmpp_2m")
     return vae_decode(model.vae, x, ctx)
 

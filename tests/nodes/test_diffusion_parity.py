@@ -48,7 +48,7 @@ def ours(
     x = start
     for step in steps:
         if fused:
-            cond, uncond = predict_together(denoiser, [x, x], [step, step], texts, [None] * 2, ctx)
+            cond, uncond = predict_together(denoiser, [x, x], [step, step], texts, ctx)
         else:
             cond, uncond = (predict(denoiser, x, step, text, ctx) for text in texts)
         x = solver_step(x, cfg(cond, uncond, SCALE), step, solver)
@@ -184,7 +184,7 @@ def test_several_sizes_and_times_in_one_batch_equal_single_calls(models: Any) ->
     ]
     steps = [plan.timesteps[i] for i in (0, 5, 3, 9)]
     texts = [encode_text(encoder, text, ctx) for text in ("a cat", "a dog", "", "night")]
-    batch = predict_together(denoiser, latents, steps, texts, [None] * 4, ctx)
+    batch = predict_together(denoiser, latents, steps, texts, ctx)
     for found, latent, step, text in zip(batch, latents, steps, texts, strict=True):
         alone = predict(denoiser, latent, step, text, ctx)
         assert found.sigma == alone.sigma
@@ -203,7 +203,7 @@ def test_predictions_that_are_fused_cost_one_call_of_the_model(models: Any) -> N
     sizes: list[int] = []
     hook = ctx.use(denoiser).register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
     try:
-        predict_together(denoiser, [x, x], [plan.timesteps[0]] * 2, texts, [None] * 2, ctx)
+        predict_together(denoiser, [x, x], [plan.timesteps[0]] * 2, texts, ctx)
     finally:
         hook.remove()
     assert sizes == [2]

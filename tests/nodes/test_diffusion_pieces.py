@@ -132,7 +132,7 @@ def test_all_pieces_of_all_calls_cost_one_call_of_the_model(
 ) -> None:
     both = replace(cat, others=(replace(dog, area=(0.0, 0.0, 0.5, 1.0)), dog))
     latents = [latent_of(model, 5, batch=2), latent_of(model, 9)]
-    found = predict_together(model.denoiser, latents, [START, LATE], [both, dog], [None, None], gallery)
+    found = predict_together(model.denoiser, latents, [START, LATE], [both, dog], gallery)
     assert calls == [2 * 3 + 1]
     for answer, x, step, c in zip(found, latents, (START, LATE), (both, dog), strict=True):
         near(answer.denoised, predict(model.denoiser, x, step, c, ctx=gallery).denoised)
@@ -143,7 +143,7 @@ def test_texts_of_several_lengths_share_a_call_and_say_the_same(
 ) -> None:
     long = replace(cat, cross=torch.cat([cat.cross, dog.cross], 1))
     x = latent_of(model)
-    found = predict_together(model.denoiser, [x, x], [START] * 2, [long, dog], [None] * 2, gallery)
+    found = predict_together(model.denoiser, [x, x], [START] * 2, [long, dog], gallery)
     assert calls == [2]
     for answer, c in zip(found, (long, dog), strict=True):
         near(answer.denoised, ask(gallery, model, c))
@@ -159,8 +159,8 @@ def test_control_acts_on_its_own_call(gallery: Gallery, model: Any, cat: Any, ca
     calls.clear()
     x = latent_of(model, batch=3)
     asks = [control, None, Residuals(tuple(2 * r for r in control.down), 2 * control.mid)]
-    found = predict_together(model.denoiser, [x] * 3, [START, LATE, START], [cat] * 3, asks, gallery)
+    found = predict_together(model.denoiser, [x] * 3, [START, LATE, START], [cat] * 3, gallery, asks)
     assert calls == [6, 3]
     near(found[0].denoised[:1], steered)
     for answer, step, given in zip(found, (START, LATE, START), asks, strict=True):
-        near(answer.denoised, predict(model.denoiser, x, step, cat, given, ctx=gallery).denoised)
+        near(answer.denoised, predict(model.denoiser, x, step, cat, gallery, given).denoised)
