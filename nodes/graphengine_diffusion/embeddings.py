@@ -12,7 +12,7 @@ from graphengine.authoring import NO_CONTEXT, Choices, Context, Folders, Ui, nod
 from graphengine.errors import ModelError
 from graphengine_diffusion.extras import extra_file, extra_names
 from graphengine_diffusion.handles import Embedding, TextEncoder, Vectors
-from graphengine_diffusion.weights import read_header
+from graphengine_diffusion.headers import read_header
 
 ENCODERS = ("clip_l", "clip_g", "t5xxl")
 """What files with several entries call the encoders that their vectors are for."""

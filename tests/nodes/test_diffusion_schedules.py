@@ -132,15 +132,15 @@ def test_sd3_is_scheduled_as_in_diffusers(n: int, shift: float) -> None:
 @pytest.mark.parametrize("side", [256, 512, 1024, 1536])
 def test_flux_is_scheduled_as_in_its_pipeline(n: int, side: int) -> None:
     from diffusers import FlowMatchEulerDiscreteScheduler
-    from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 
     tokens = (side // 16) ** 2
+    mu = 0.5 + (tokens - 256) * (1.15 - 0.5) / (4096 - 256)
     theirs = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
-    theirs.set_timesteps(sigmas=np.linspace(1.0, 1 / n, n), mu=calculate_shift(tokens))
+    theirs.set_timesteps(sigmas=np.linspace(1.0, 1 / n, n), mu=mu)
     sigmas, times = spread("trailing", n, training_of(FLUX, tokens=tokens))
     np.testing.assert_allclose(sigmas, theirs.sigmas.numpy(), rtol=1e-5)
     np.testing.assert_allclose(times, theirs.timesteps.numpy(), rtol=1e-5)
-    theirs.set_timesteps(n, mu=calculate_shift(tokens))
+    theirs.set_timesteps(n, mu=mu)
     sigmas, _ = spread("normal", n, training_of(FLUX, tokens=tokens))
     np.testing.assert_allclose(sigmas, theirs.sigmas.numpy(), rtol=1e-5)
 
@@ -184,9 +184,14 @@ def test_the_shift_of_flux_is_on_the_line_through_its_two_points() -> None:
 
 @pytest.mark.parametrize("n", [2, 7, 20, 64])
 def test_linear_quadratic_is_that_of_mochi(n: int) -> None:
-    from diffusers.pipelines.mochi.pipeline_mochi import linear_quadratic_schedule
-
-    wanted = np.array(linear_quadratic_schedule(n, 0.025))
+    # The coefficients of the parabola as its code has them.
+    half, rest = n // 2, n - n // 2
+    left = half - 0.025 * n
+    square = left / (half * rest**2)
+    straight = 0.025 / half - 2 * left / rest**2
+    taken = [i * 0.025 / half for i in range(half)]
+    taken += [square * i**2 + straight * i + square * half**2 for i in range(half, n)]
+    wanted = 1 - np.array(taken)
     np.testing.assert_allclose(spread("linear_quadratic", n, SD3)[0][:-1], wanted, rtol=1e-6)
     top = training_sigmas(SD)[-1]
     np.testing.assert_allclose(spread("linear_quadratic", n, SD)[0][:-1], top * wanted, rtol=1e-6)
