@@ -7,4 +7,6 @@ model. What differs from one family of models to another is one module in `famil
 
 PACK = "diffusion"
 
+CATALOGUE = "catalogue"
+
 MODULES = ("loading", "text", "latents", "scheduling", "predicting", "guidance", "solving")
