@@ -6,6 +6,8 @@ to import and says what belongs to it:
 * `PACK`: the first part of its nodes' ids (a module may have its own); without it, the package's name.
 * `MODULES`: the names of its modules that hold nodes, relative to the package.
 * `MODELS`: a folder of models that it ships.
+* `CATALOGUE`: the name of its module, relative to the package, that knows files of models: it has the
+  functions of `graphengine.catalogue.Reader` and imports no torch.
 
 Loading a pack reads every marked function. A broken pack is a `BrokenPack` with its traceback, never a dead
 engine.
@@ -38,7 +40,7 @@ from graphengine.source import CodeVersions
 from graphengine.types import WireType
 
 GROUP = "graphengine.packs"
-LAYOUT = 2
+LAYOUT = 3
 """Counts up when what a stored manifest holds changes."""
 KEPT = 8
 """How many manifests stay: one for each environment or checkout that shares a cache, some for older code."""
@@ -69,6 +71,7 @@ class Manifest:
     problems: tuple[BrokenPack, ...] = ()
     models: tuple[Path, ...] = ()
     wires: Mapping[str, WireType] = field(default_factory=dict)
+    catalogues: tuple[str, ...] = ()
 
     @classmethod
     def stored(cls, cache: Path) -> Manifest | None:
@@ -115,6 +118,7 @@ class Manifest:
             "problems": self.problems,
             "models": [str(p) for p in self.models],
             "wires": [[w.name, w.colour, w.doc] for w in self.wires.values()],
+            "catalogues": self.catalogues,
             "types": [t.to_json() for t in self.types.values()],
         }
 
@@ -127,6 +131,7 @@ class Manifest:
             tuple(BrokenPack(*p) for p in data["problems"]),
             tuple(Path(p) for p in data["models"]),
             {w[0]: WireType(*w) for w in data["wires"]},
+            tuple(data["catalogues"]),
         )
 
 
@@ -139,6 +144,7 @@ class Registry:
     problems: list[BrokenPack] = field(default_factory=list)
     models: list[Path] = field(default_factory=list)
     wires: dict[str, WireType] = field(default_factory=dict)
+    catalogues: list[str] = field(default_factory=list)
     versions: CodeVersions = field(default_factory=CodeVersions)
 
     @classmethod
@@ -171,6 +177,8 @@ class Registry:
         self.packs.append(pack)
         if isinstance(models := getattr(package, "MODELS", None), Path):
             self.models.append(models)
+        if isinstance(catalogue := getattr(package, "CATALOGUE", None), str):
+            self.catalogues.append(f"{pack.module}.{catalogue}")
         modules = getattr(package, "MODULES", ())
         if isinstance(modules, str):
             raise PackError(f"{pack.module}: MODULES is one text; write a tuple, `MODULES = ({modules!r},)`")
@@ -216,6 +224,7 @@ class Registry:
             tuple(self.problems),
             tuple(self.models),
             dict(sorted(self.wires.items())),
+            tuple(self.catalogues),
         )
 
 

@@ -18,7 +18,7 @@ ROWS = [
     "errors shelf folders config resources",
     "types",
     "authoring nodetype literals signature source",
-    "registry workflow migrate graph reader formatting",
+    "registry catalogue workflow migrate graph reader formatting",
     "check keys analysis expansion states upgrade codec difference schema",
     "cache disk pool events layout svg mermaid builder",
     "plan planner explanation",

@@ -19,6 +19,7 @@ from graphengine.cli.diff import diff
 from graphengine.cli.explain import explain
 from graphengine.cli.format import format
 from graphengine.cli.graph import graph
+from graphengine.cli.models import models
 from graphengine.cli.nodes import nodes
 from graphengine.cli.run import run
 from graphengine.cli.schema import schema
@@ -37,6 +38,7 @@ app = typer.Typer(
 for command in (run, validate, explain, format, diff, nodes, graph, schema):
     app.command()(command)
 app.add_typer(cache)
+app.add_typer(models)
 
 # typer brings click along under a private name, and this is the public way to the class.
 UsageError: type[Any] = typer.BadParameter.__bases__[0]

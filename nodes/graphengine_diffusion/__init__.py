@@ -7,6 +7,8 @@ model. What differs from one family of models to another is one module in `famil
 
 PACK = "diffusion"
 
+CATALOGUE = "catalogue"
+
 MODULES = (
     "loading",
     "lora",
