@@ -26,7 +26,7 @@ from graphengine_storybook.world import KINDS
 RECIPES = {
     "classes": Recipe(0.28, 16, 1.5e-3, 0.998),
     "pixels": Recipe(0.08, 16, 6e-4, 0.998),
-    "control": Recipe(0.27, 16, 5e-4, 0.998),
+    "control": Recipe(0.27, 12, 1e-3, 0.998),
     "upscaler": Recipe(0.07, 16, 2e-3, 0.998),
     "lora": Recipe(0.07, 16, 2e-3, 0.99),
     "superres": Recipe(0.11, 4, 1.5e-3, 0.998),
