@@ -60,6 +60,13 @@ def image(picture: Tensor) -> Image.Image:
     return Image.fromarray(channels.permute(1, 2, 0).numpy())
 
 
+def inscribe(page: Path, figures: str) -> None:
+    """Write figures between the two marks of a page."""
+    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    page.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}", encoding="utf-8")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="graphengine_storybook.card", description=__doc__)
@@ -72,10 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
     sheet = grid(model.pipeline())
     sheet.save(given.folder / "grid.png", optimize=True)
     figures = report(model, Judge.load(given.judge), given.count, given.scales).text()
-    page = given.folder / "README.md"
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    page.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}", encoding="utf-8")
+    inscribe(given.folder / "README.md", figures)
 
 
 if __name__ == "__main__":

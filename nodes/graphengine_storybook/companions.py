@@ -26,17 +26,17 @@ from graphengine_storybook.world import KINDS
 RECIPES = {
     "classes": Recipe(0.28, 16, 1.5e-3, 0.998),
     "pixels": Recipe(0.08, 16, 6e-4, 0.998),
-    "control": Recipe(0.27, 16, 5e-4, 0.998),
-    "upscaler": Recipe(0.1, 16, 2e-3, 0.998),
+    "control": Recipe(0.27, 12, 1e-3, 0.998),
+    "upscaler": Recipe(0.07, 16, 2e-3, 0.998),
     "lora": Recipe(0.07, 16, 2e-3, 0.99),
-    "superres": Recipe(0.16, 8, 1.5e-3, 0.998),
+    "superres": Recipe(0.11, 4, 1.5e-3, 0.998),
 }
 """The stages in the order in which they run."""
 
 
 def train_classes(stage: Stage, plan: Plan) -> int:
     """The class-conditional model, on labelled portraits."""
-    unet = ddpm.guess_noise(ddpm.build(classes=len(KINDS) + 1))
+    unet = ddpm.carry(ddpm.build(classes=len(KINDS) + 1))
     save = partial(ddpm.save, unet, plan.out / "storybook_classes")
     seen = ddpm.train(unet, portraits(stage.batch), stage, save)
     save()
@@ -46,7 +46,7 @@ def train_classes(stage: Stage, plan: Plan) -> int:
 def train_pixels(stage: Stage, plan: Plan) -> int:
     """The unconditional model: the class-conditional one without its classes, trained on."""
     start = plan.out / "storybook_classes" / "unet"
-    unet = ddpm.unconditional(ddpm.load(start)) if start.exists() else ddpm.guess_noise(ddpm.build())
+    unet = ddpm.unconditional(ddpm.load(start)) if start.exists() else ddpm.carry(ddpm.build())
     save = partial(ddpm.save, unet, plan.out / "storybook_pixels")
     seen = ddpm.train(unet, portraits(stage.batch), stage, save)
     save()

@@ -22,6 +22,7 @@ from graphengine_storybook.stage import Losses, Stage, settle
 from graphengine_storybook.world import KINDS
 
 _SNR_CAP = 5.0
+_CONSTANT = 10.0  # well above any pixel, see carry
 CHANNELS = (16, 32, 64)
 UNLABELLED = 0.12
 """The share of the labels that a training of the classes leaves out."""
@@ -48,8 +49,8 @@ def build(
         down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",) * attention,
         up_block_types=("AttnUpBlock2D",) * attention + ("UpBlock2D",) * plain,
         layers_per_block=1,
-        attention_head_dim=32,
-        norm_num_groups=4,
+        attention_head_dim=min(32, channels[-1]),
+        norm_num_groups=max(1, channels[0] // 4),
         num_class_embeds=classes,
         add_attention=attention > 0,
     )
@@ -57,32 +58,35 @@ def build(
 
 
 @torch.no_grad()
-def guess_noise(unet: UNet2DModel) -> UNet2DModel:
-    """Let a new U-Net start with the guess that all it sees is noise; it then learns what is not.
+def carry(unet: UNet2DModel, first: int = 0) -> UNet2DModel:
+    """Let a new U-Net start by giving back three of its input channels, from `first` on, and learn the rest.
 
-    At most timesteps that is nearly right, and to find it costs a small model thousands of steps. The
-    picture and its negative are carried past all blocks, by the outermost connection, for
-    silu(z) - silu(-z) = z undoes the last activation. The same `unet` is returned.
+    From the noisy picture that is the guess that all it sees is noise: nearly right at most timesteps,
+    and a small model takes thousands of steps to find it. The channels and their negatives go past all
+    blocks, by the outermost connection: silu(z) - silu(-z) = z undoes the last activation, and two
+    channels of +-10 beside each make the last norm a known scale. The same `unet` is returned.
     """
     parts: Any = unet  # its blocks are untyped
     last = parts.up_blocks[-1].resnets[-1]
     width, groups = parts.conv_in.out_channels, parts.conv_norm_out.num_groups
-    each = width // groups  # channels that are normed together
-    carried = -(-6 // each) * each  # whole groups, so that nothing else disturbs their norms
-    parts.conv_in.weight[:carried] = 0
-    parts.conv_in.bias[:carried] = 0
-    last.conv_shortcut.weight[:carried] = 0
-    last.conv_shortcut.bias[:carried] = 0
-    last.conv2.weight[:carried] = 0
-    last.conv2.bias[:carried] = 0
+    if width != 4 * groups or groups < 3:
+        raise ValueError(
+            f"the first level has {width} channels in {groups} groups; choose 12 or more by fours"
+        )
+    for layer in (parts.conv_in, last.conv_shortcut, last.conv2):
+        layer.weight[:12] = 0
+        layer.bias[:12] = 0
     parts.conv_out.weight.zero_()
     parts.conv_out.bias.zero_()
-    for index in range(6):
-        colour, sign = index // 2, 1 - 2 * (index % 2)
-        parts.conv_in.weight[index, colour, 1, 1] = sign
-        last.conv_shortcut.weight[index, width + index] = 1
-        filled = min(each, 6 - index // each * each)
-        parts.conv_out.weight[colour, index, 1, 1] = sign * (filled / each) ** 0.5
+    for colour in range(3):
+        for index, sign in enumerate((1, -1)):
+            carried, constant = 4 * colour + index, 4 * colour + 2 + index
+            parts.conv_in.weight[carried, first + colour, 1, 1] = sign
+            parts.conv_in.bias[constant] = sign * _CONSTANT
+            for channel in (carried, constant):
+                last.conv_shortcut.weight[channel, width + channel] = 1
+            parts.conv_norm_out.weight[carried] = _CONSTANT / 2**0.5
+            parts.conv_out.weight[colour, carried, 1, 1] = sign
     return unet
 
 
@@ -106,6 +110,7 @@ def loss(
     alpha_bar: Tensor,
     kinds: Tensor | None = None,
     snr_cap: float | None = None,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """The error of the predicted noise (Ho et al. 2020, Algorithm 1): the number to make smaller.
 
@@ -114,9 +119,9 @@ def loss(
     `snr_cap` the timesteps of little noise, with their fine details, count less (Hang et al. 2023).
     """
     count, device = len(pictures), pictures.device
-    spread = torch.arange(count, device=device) + torch.rand(count, device=device)
+    spread = torch.arange(count, device=device) + torch.rand(count, generator=generator, device=device)
     timestep = (spread * (len(alpha_bar) / count)).long().clamp(0, len(alpha_bar) - 1)
-    eps = torch.randn_like(pictures)
+    eps = torch.randn(pictures.shape, generator=generator, device=device)
     signal = alpha_bar[timestep][:, None, None, None]
     noisy = signal.sqrt() * pictures + (1 - signal).sqrt() * eps
     predicted: Tensor = unet(noisy, timestep, class_labels=kinds).sample
@@ -133,18 +138,50 @@ def train(
     stage: Stage,
     keep: Callable[[], None] | None = None,
 ) -> int:
-    """Teach the U-Net pictures and, if it has classes, their kinds. Returns the pictures it has seen."""
+    """Teach the U-Net pictures and, if it has classes, their kinds. Returns the pictures it has seen.
+
+    At first the timesteps of much noise count most, where shapes and colours are decided; in the last
+    fifth of the time all count alike, as in the paper, which takes the grain away.
+    """
     settle(stage.device, unet)
     alpha_bar = schedule().alphas_cumprod.to(stage.device)
     none = (unet.config["num_class_embeds"] or 0) - 1
 
     def step(share: float) -> Losses:
         pictures, kinds = next(batches)
+        cap = _SNR_CAP if share < 0.8 else None
         left_out = torch.rand(len(kinds)) < UNLABELLED
         labels = kinds.masked_fill(left_out, none).to(stage.device) if none >= 0 else None
-        return {"loss": loss(unet, unit(pictures.to(stage.device)), alpha_bar, labels, _SNR_CAP)}
+        return {"loss": loss(unet, unit(pictures.to(stage.device)), alpha_bar, labels, cap)}
 
     return stage.run(unet, step, keep=keep)
+
+
+def fit(
+    unet: UNet2DModel,
+    pictures: Tensor,
+    steps: int,
+    batch: int = 16,
+    rate: float = 1.5e-3,
+    seed: int = 0,
+) -> Iterator[float]:
+    """Teach the U-Net these pictures (n, 3, side, side), -1 to 1, and yield the loss after each step.
+
+    Algorithm 1 and AdamW, on the device where the U-Net is; `train` adds what a longer training wants,
+    an average of the weights and a falling rate. The same seed gives the same weights.
+    """
+    generator = torch.Generator(pictures.device).manual_seed(seed)
+    alpha_bar = schedule().alphas_cumprod.to(pictures.device)
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=rate)
+    unet.train()
+    for _ in range(steps):
+        chosen = torch.randint(len(pictures), (batch,), generator=generator, device=pictures.device)
+        error = loss(unet, pictures[chosen], alpha_bar, generator=generator)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(error)
+        optimizer.step()
+        yield float(error.detach())
+    unet.eval()
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from torch.nn import functional
 from graphengine_storybook import MODELS, control, ddpm, lora, superres
 from graphengine_storybook.batches import pixels, unit
 from graphengine_storybook.captions import hint
+from graphengine_storybook.card import inscribe
 from graphengine_storybook.edges import edges
 from graphengine_storybook.evaluate import paint, painter, real, scenes
 from graphengine_storybook.folder import Model
@@ -253,10 +254,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("root", type=Path, nargs="?", default=MODELS, help="where the companions lie")
     parser.add_argument("--only", nargs="+", choices=tuple(EXAMINED), default=tuple(EXAMINED))
     parser.add_argument("--count", type=int, default=48, help="pictures of each")
+    parser.add_argument("--cards", action="store_true", help="write the figures into the README files")
     given = parser.parse_args(arguments)
     judge = Judge.load(MODELS / "judge")
     found = [figure for name in given.only for figure in EXAMINED[name](given.root, judge, given.count)]
     print(table(found))
+    if given.cards:
+        inscribe(given.root / "README.md", table(found))
+        for name in given.only:
+            page = given.root / f"storybook_{name}" / "README.md"
+            if page.exists():
+                inscribe(page, table([figure for figure in found if figure.companion == name]))
 
 
 if __name__ == "__main__":

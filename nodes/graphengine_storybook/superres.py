@@ -1,8 +1,9 @@
 """The second stage of a cascade: diffusion that makes a 32 x 32 picture into one of 128 x 128.
 
 The shape of Imagen (Saharia et al. 2022) and of Saharia et al.'s SR3 (2021): a U-Net in pixel space whose
-input is the noisy picture and, behind it as three more channels, the small one enlarged. It predicts v
-over the cosine table of Nichol and Dhariwal 2021. It has no attention, so it learns on crops.
+input is the noisy picture and, behind it as three more channels, the small one enlarged. It predicts the
+sharp picture itself, over the cosine table of Nichol and Dhariwal 2021. It has no attention, so it learns
+on crops.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,8 +33,8 @@ _WEAR = 0.06  # the most noise on the small picture: a first stage is not perfec
 
 
 def build(channels: tuple[int, ...] = CHANNELS) -> UNet2DModel:
-    """A new U-Net of six input channels."""
-    return ddpm.build(channels, side=SIDE, inputs=6, attention=0)
+    """A new U-Net of six input channels; it starts by giving back the picture that it is shown."""
+    return ddpm.carry(ddpm.build(channels, side=SIDE, inputs=6, attention=0), first=3)
 
 
 def schedule() -> DDIMScheduler:
@@ -41,7 +42,7 @@ def schedule() -> DDIMScheduler:
     scheduler: DDIMScheduler = DDIMScheduler(
         num_train_timesteps=1000,
         beta_schedule="squaredcos_cap_v2",
-        prediction_type="v_prediction",
+        prediction_type="sample",
         clip_sample=True,
         timestep_spacing="trailing",
     )
@@ -92,7 +93,7 @@ def train(
 
 
 def loss(unet: UNet2DModel, sharp: Tensor, shown: Tensor, alpha_bar: Tensor) -> Tensor:
-    """The error of v (Salimans and Ho 2022), at timesteps spread evenly over the batch."""
+    """The error of the predicted picture, at timesteps spread evenly over the batch."""
     count = len(sharp)
     spread = torch.arange(count, device=sharp.device) + torch.rand(count, device=sharp.device)
     timestep = (spread * (len(alpha_bar) / count)).long().clamp(0, len(alpha_bar) - 1)
@@ -101,7 +102,7 @@ def loss(unet: UNet2DModel, sharp: Tensor, shown: Tensor, alpha_bar: Tensor) -> 
     noisy = signal.sqrt() * sharp + (1 - signal).sqrt() * eps
     inputs = torch.cat([noisy, shown], 1).contiguous(memory_format=torch.channels_last)
     predicted: Tensor = unet(inputs, timestep).sample
-    return (predicted - (signal.sqrt() * eps - (1 - signal).sqrt() * sharp)).square().mean()
+    return (predicted - sharp).square().mean()
 
 
 @torch.no_grad()

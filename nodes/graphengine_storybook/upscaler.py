@@ -19,7 +19,7 @@ from graphengine_storybook.stage import Losses, Stage, settle
 from graphengine_storybook.world import make
 
 FACTOR = 4
-CROP = 128
+CROP = 64
 """The side, in pixels, of the sharp crops that it learns from."""
 
 _SIDES = (128, 256, 512)  # of the drawings that are cropped: coarse, fine and finer lines
@@ -38,8 +38,12 @@ class Upscaler(nn.Module):
         layers: list[nn.Module] = [nn.Conv2d(3, features, 3, 1, 1), nn.PReLU(features)]
         for _ in range(convolutions):
             layers += [nn.Conv2d(features, features, 3, 1, 1), nn.PReLU(features)]
-        layers.append(nn.Conv2d(features, 3 * FACTOR**2, 3, 1, 1))
-        self.body = nn.Sequential(*layers)
+        last = nn.Conv2d(features, 3 * FACTOR**2, 3, 1, 1)
+        for layer in layers:
+            if isinstance(layer, nn.Conv2d):  # PyTorch's own start would let the signal fade
+                nn.init.kaiming_normal_(layer.weight, a=0.25)
+        nn.init.zeros_(last.weight)  # at first the nearest pixels
+        self.body = nn.Sequential(*layers, last)
 
     def forward(self, pictures: Tensor) -> Tensor:
         details = functional.pixel_shuffle(self.body(pictures), FACTOR)
@@ -74,11 +78,11 @@ def bicubic(pictures: Tensor) -> Tensor:
 
 
 def crops(count: int, seed: int | None = None) -> Iterator[Tensor]:
-    """Batches without end of sharp crops (count, 3, 128, 128) from 0 to 1, of drawings of several sizes."""
+    """Batches without end of sharp crops (count, 3, 64, 64) from 0 to 1, of drawings of several sizes."""
     rng = Random(seed)
     while True:
         side = rng.choice(_SIDES)
-        each = min(count, (side // CROP) ** 2)  # crops of one drawing
+        each = min(count, (side // CROP) ** 2 // 2)  # crops of one drawing
         pictures = unit(pixels([make(rng, "any") for _ in range(count // each)], side)) / 2 + 0.5
         cut = []
         for picture in pictures:

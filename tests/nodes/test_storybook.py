@@ -161,7 +161,7 @@ def test_batches_leave_out_captions_and_pictures_as_asked(model: Model) -> None:
 
 def test_the_weights_are_small_and_know_no_machine() -> None:
     files = [file for file in MODELS.rglob("*") if file.is_file()]
-    assert sum(file.stat().st_size for file in files) < 25_000_000
+    assert sum(file.stat().st_size for file in files) < 40_000_000
     for file in files:
         if file.suffix == ".json" and file.parent.name != "tokenizer":
             assert "_name_or_path" not in json.loads(file.read_text(encoding="utf-8"))
