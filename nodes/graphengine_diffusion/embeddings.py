@@ -51,7 +51,7 @@ def load_embedding(
     `emb_params`, with `clip_l` and `clip_g` (SDXL), or with one entry of any name.
     """
     path = extra_file(embedding, ctx.folders)
-    header = read_header(path)
+    header = read_header(path).tensors
     if not is_embedding(header):
         raise ModelError(
             f"{path.name} is no embedding; one holds emb_params, clip_l and clip_g, or one entry"
@@ -68,7 +68,7 @@ def load_embedding(
             continue
         first = len(ctx.use(text_encoder.tokenizers[encoder]))
         first += sum(v.tokens for e in text_encoder.embeddings for v in e.vectors if v.encoder == encoder)
-        vectors.append(Vectors(encoder, entry, first, row["shape"][0] if len(row["shape"]) == 2 else 1))
+        vectors.append(Vectors(encoder, entry, first, row.shape[0] if len(row.shape) == 2 else 1))
     if not vectors:
         raise ModelError(
             f"{path.name} is for {' and '.join(header)}, which {text_encoder.model} has not; it was made for "

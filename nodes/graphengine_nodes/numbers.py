@@ -164,6 +164,12 @@ def random_integer(seed: Seed, low: int = 0, high: int = 100) -> int:
 
 
 @node
+def seed(seed: Seed) -> int:
+    """A seed, to use in several places."""
+    return seed
+
+
+@node
 def seeds(seed: Seed, count: Annotated[int, Field(ge=1, le=10_000)] = 4) -> list[int]:
     """Several seeds from one, each one more than the one before; the first is the seed itself."""
     return [(seed + k) % SEEDS for k in range(count)]
