@@ -66,7 +66,9 @@ def test_a_pickle_that_wants_to_run_something_is_refused_and_runs_nothing(tmp_pa
     """In a process of its own, as the command does it."""
     proof = tmp_path / "proof"
     torch.save({"a": torch.ones(1), "evil": Evil(proof)}, tmp_path / "evil.ckpt")
-    with pytest.raises(ModelError, match=r"evil\.ckpt is refused: it wants to run code; get the model as \.safetensors"):
+    with pytest.raises(
+        ModelError, match=r"evil\.ckpt is refused: it wants to run code; get the model as \.safetensors"
+    ):
         convert(tmp_path / "evil.ckpt")
     assert not proof.exists()
     assert [f.name for f in tmp_path.iterdir()] == ["evil.ckpt"]
