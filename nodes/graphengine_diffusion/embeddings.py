@@ -10,9 +10,11 @@ from pydantic import Field
 
 from graphengine.authoring import NO_CONTEXT, Choices, Context, Folders, Ui, node
 from graphengine.errors import ModelError
-from graphengine_diffusion.extras import extra_file, extra_names
+from graphengine_diffusion.extras import extra_file
 from graphengine_diffusion.handles import Embedding, TextEncoder, Vectors
 from graphengine_diffusion.headers import read_header
+from graphengine_diffusion.recognition import EMBEDDING
+from graphengine_diffusion.single import fitting
 
 ENCODERS = ("clip_l", "clip_g", "t5xxl")
 """What files with several entries call the encoders that their vectors are for."""
@@ -29,7 +31,7 @@ def is_embedding(header: Mapping[str, Any]) -> bool:
 
 def embedding_names(folders: Folders) -> list[str]:
     """The embeddings to choose from."""
-    return extra_names(folders, is_embedding)
+    return fitting(folders, EMBEDDING)
 
 
 def embedding_fingerprint(embedding: str, folders: Folders) -> str:
