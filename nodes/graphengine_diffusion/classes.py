@@ -17,9 +17,10 @@ def class_number(model: Denoiser | TextEncoder, label: str) -> int:
     names = numbered(model.labels)
     if wanted in names:
         return names[wanted]
-    if not model.classes:
-        raise ValueError(f"{model.model} knows no classes; use a text, or a class-conditional model")
-    if wanted.isdecimal() and int(wanted) < model.classes:
+    count = model.classes or len(model.labels)
+    if not count:
+        raise ValueError(f"{model.model} knows no classes; leave the text empty, or use another model")
+    if wanted.isdecimal() and int(wanted) < count:
         return int(wanted)
     near = get_close_matches(wanted, names, 3, 0.5)
     few = ", ".join(model.labels[:8]) + (", ..." if len(model.labels) > 8 else "")
