@@ -24,7 +24,7 @@ ROWS = [
     "plan planner explanation",
     "frame world limit inspector",
     "executor context body batch trace",
-    "session store worker sweep notebook board",
+    "session store worker sweep notebook board gallery",
     "server",
     "cli __main__",
 ]

@@ -18,6 +18,7 @@ from graphengine.cli.cache import cache
 from graphengine.cli.diff import diff
 from graphengine.cli.explain import explain
 from graphengine.cli.format import format
+from graphengine.cli.gallery import gallery
 from graphengine.cli.graph import graph
 from graphengine.cli.models import models
 from graphengine.cli.nodes import nodes
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, validate, explain, format, diff, nodes, graph, schema):
+for command in (run, validate, explain, format, diff, nodes, graph, gallery, schema):
     app.command()(command)
 app.add_typer(cache)
 app.add_typer(models)

@@ -26,6 +26,10 @@ def duration(seconds: float | None) -> float | None:
     return seconds
 
 
+LONGEST = 500
+"""Characters of a value that are printed."""
+
+
 def run(
     file: Annotated[str, typer.Argument(metavar=FILE, help=FILE_HELP)],
     values: Annotated[
@@ -173,6 +177,15 @@ def impure(outcome: Outcome) -> dict[str, str]:
     return {node: str(error) for node, error in outcome.failures.items() if isinstance(error, NodeImpure)}
 
 
+def in_short(text: str) -> str:
+    """A value as one line that somebody would read; `--json` prints it whole."""
+    return (
+        text
+        if len(text) <= LONGEST
+        else f"{text[:LONGEST]} ... ({len(text):,} characters; --json prints all)"
+    )
+
+
 def hand_over(outcome: Outcome) -> None:
     """The results: plain values and the paths of files; a word about what was given but not saved."""
     from graphengine.cli.display import described
@@ -180,9 +193,8 @@ def hand_over(outcome: Outcome) -> None:
     for name, value in outcome.outputs.items():
         plain = described(value)
         if plain == value or isinstance(value, tuple):
-            typer.echo(
-                f"{name}: {value if isinstance(value, str) else json.dumps(plain, ensure_ascii=False)}"
-            )
+            text = value if isinstance(value, str) else json.dumps(plain, ensure_ascii=False)
+            typer.echo(f"{name}: {text if isinstance(value, str) else in_short(text)}")
         elif outcome.state == "done" and not outcome.files:
             typer.secho(f"{name} was made, but no node saves it; add image.save", fg="yellow", err=True)
     for path in outcome.files:

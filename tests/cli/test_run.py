@@ -48,6 +48,16 @@ def test_plain_results_are_printed_by_name(graphengine, sum_file):
     assert done.out == "result: 30.0\nword: hello\n"
 
 
+def test_a_long_value_is_shortened_but_in_json_it_is_whole(graphengine, write):
+    file = write({"many": {"type": "flow.range", "inputs": {"stop": 500}}}, outputs={"n": "many.value"})
+    line = graphengine("run", file).out
+    assert line.startswith("n: [0, 1, 2,")
+    assert line.endswith(" ... (2,390 characters; --json prints all)\n")
+    assert len(line) < 600
+    result = json.loads(graphengine("run", file, "--json").out.splitlines()[-1])
+    assert result["outputs"]["n"] == list(range(500))
+
+
 def test_what_was_computed_before_is_cached(graphengine, write):
     file = write(SLOW, outputs={"n": "after.value"}, inputs={"start": "loop.start", "last": "after.second"})
     first = graphengine("run", file)
