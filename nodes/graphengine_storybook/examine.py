@@ -37,7 +37,7 @@ from graphengine_storybook.world import KINDS, Labels, Scene, labels, make
 SCALE = 4.5
 """The guidance scale of the pictures that words make."""
 
-CLASS_SCALE = 2.0
+CLASS_SCALE = 1.5
 """The guidance scale of the class-conditional pictures."""
 
 _SURE = 0.9
@@ -220,7 +220,7 @@ def examine_lora(root: Path, judge: Judge, count: int) -> list[Figure]:
             continue
         figures.append(Figure("lora", f"distance from sepia, strength {strength:g}", off, without))
         figures.append(Figure("lora", f"kind, strength {strength:g}", found.kind, alone.kind))
-        figures.append(Figure("lora", f"place, strength {strength:g}", found.place, alone.place))
+        figures.append(Figure("lora", f"time, strength {strength:g}", found.time, alone.time))
     return figures
 
 
