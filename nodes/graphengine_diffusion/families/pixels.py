@@ -19,7 +19,12 @@ from graphengine_diffusion.families.training import read_betas, read_prediction,
 from graphengine_diffusion.handles import VAE, Denoiser, LatentSpec, Part, TextEncoder, Towers
 from graphengine_diffusion.types import Conditioning, Residuals
 
-PIPELINES: tuple[str, ...] = ("DDPMPipeline", "DDIMPipeline")
+PIPELINES: tuple[str, ...] = (
+    "DDPMPipeline",
+    "DDIMPipeline",
+    "ClassConditionalPipeline",
+    "SuperResolutionPipeline",
+)
 
 
 LOOKS_UP = False
