@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
 import torch
@@ -17,7 +17,7 @@ from graphengine.types import Image
 from graphengine_diffusion.architectures import network_of
 from graphengine_diffusion.extras import extra_file, extra_names
 from graphengine_diffusion.handles import Upscaler
-from graphengine_diffusion.headers import Row, read_header
+from graphengine_diffusion.headers import Header, read_header
 
 WHOLE = 512
 """The side of the largest picture that is enlarged in one piece, and of a tile, if nothing else is asked."""
@@ -37,7 +37,7 @@ Tile = Annotated[int, Field(ge=64, le=8192), Ui(unit="px")]
 def upscaler_names(folders: Folders) -> list[str]:
     """The upscalers to choose from."""
 
-    def known(header: Mapping[str, Row]) -> bool:
+    def known(header: Header) -> bool:
         try:
             return bool(network_of(shapes_of(header)))
         except ModelError:
@@ -46,9 +46,9 @@ def upscaler_names(folders: Folders) -> list[str]:
     return extra_names(folders, known)
 
 
-def shapes_of(header: Mapping[str, Row]) -> dict[str, tuple[int, ...]]:
+def shapes_of(header: Header) -> dict[str, tuple[int, ...]]:
     """The shapes of the weights of a file."""
-    return {name: row.shape for name, row in header.items()}
+    return {name: row.shape for name, row in header.tensors.items()}
 
 
 def upscaler_fingerprint(upscaler: str, folders: Folders) -> str:
@@ -68,7 +68,7 @@ def load_upscaler(
     """
     path = extra_file(upscaler, ctx.folders)
     try:
-        network = network_of(shapes_of(read_header(path).tensors))
+        network = network_of(shapes_of(read_header(path)))
     except ModelError as error:
         raise ModelError(f"{path.name}: {error}") from error
     return Upscaler(upscaler, ctx.folders.content_hash(path), network.scale)
