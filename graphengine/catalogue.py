@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol, cast
 
-from graphengine.errors import GraphEngineError, ModelError
-from graphengine.folders import Folders, claim, hashed, unseen, within
+from graphengine.errors import ModelError
+from graphengine.folders import Folders, claim, hashed, unseen, within, writable
 from graphengine.shelf import is_item
 
 UNKNOWN = "unknown"
@@ -145,19 +145,6 @@ class Catalogue:
 def size_of(path: Path) -> int:
     """The bytes of a file, or of all files in a folder."""
     return sum(file.stat().st_size for file in within(path))
-
-
-def writable(roots: Sequence[Path]) -> Path:
-    """The first root that can be written to, made if it is not there. GraphEngineError if none can."""
-    for root in roots:
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(root, os.W_OK):
-            return root
-    where = ", ".join(map(str, roots)) or "none"
-    raise GraphEngineError(f"no folder of models can be written to ({where}); set GRAPHENGINE_MODELS")
 
 
 def placed(root: Path, shelves: Sequence[str]) -> Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from glob import escape as glob_escape
@@ -129,6 +131,34 @@ class Folders:
         finally:
             temporary.unlink(missing_ok=True)
 
+    def publish_model(self, name: str, folder: Path) -> str:
+        """Put a model's folder under the first root that can be written to, whole or not at all.
+
+        Gives the name that it got: if another model has the name, a number follows, as in `pines_2`; the same
+        model is not put there twice. `folder` is gone afterwards. GraphEngineError for a name that would lead
+        out of the root, and if no root can be written to.
+        """
+        if not name or name != Path(name).name or "\0" in name:
+            raise GraphEngineError(f"{name!r} is no name for a model; give one without a folder")
+        root, given, number = writable(self.models), self.content_hash(folder), 1
+        temporary = unseen(root)
+        try:
+            shutil.move(folder, temporary)
+            while True:
+                found = f"{name}_{number}" if number > 1 else name
+                try:
+                    os.rename(temporary, root / found)
+                except OSError:
+                    if not (root / found).exists():
+                        raise
+                    if self.content_hash(root / found) == given:
+                        return found
+                    number += 1
+                else:
+                    return found
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
     def stamp(self, path: Path) -> str:
         """What stands for a file, or a folder with all its files: their names, sizes and times of change."""
         stats = [(str(f.resolve()), (s := f.stat()).st_size, s.st_mtime_ns) for f in within(path)]
@@ -169,6 +199,19 @@ def hashed(path: Path) -> str:
         name = file.relative_to(path).as_posix() if path.is_dir() else ""
         total.update(name.encode() + b"\0" + each.digest())
     return total.hexdigest(length=16)
+
+
+def writable(roots: Sequence[Path]) -> Path:
+    """The first root that can be written to, made if it is not there. GraphEngineError if none can."""
+    for root in roots:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(root, os.W_OK):
+            return root
+    where = ", ".join(map(str, roots)) or "none"
+    raise GraphEngineError(f"no folder of models can be written to ({where}); set GRAPHENGINE_MODELS")
 
 
 def within(path: Path) -> list[Path]:

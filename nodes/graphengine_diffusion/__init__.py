@@ -28,4 +28,5 @@ MODULES = (
     "guidance",
     "solving",
     "upscaling",
+    "training",
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ def plain_tensors(found: Any) -> dict[str, Any]:
         raise NotPlain(f"it holds {type(found).__name__}, not tensors by name")
     tensors = {}
     for name, value in found.items():
-        if not isinstance(value, torch.Tensor) or not isinstance(name, str):
+        if not isinstance(name, str):
+            raise NotPlain(f"{name!r} in it is no name")
+        if not isinstance(value, torch.Tensor):
             raise NotPlain(f"{name!r} in it is {type(value).__name__}, not a tensor")
         if value.layout != torch.strided or value.is_quantized:
             raise NotPlain(f"{name!r} in it is no plain tensor")
@@ -55,10 +58,14 @@ def convert(source: Path, target: Path) -> None:
     from safetensors.torch import save_file
 
     try:
-        found = torch.load(source, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about protocols of pickle that it may not know
+            found = torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).partition("\n")[0] if "weights_only" not in str(error) else "it wants to run code"
-        raise NotPlain(reason) from error
+        unsafe = "Unsupported global" in str(error) or "weights_only" in str(error)
+        raise NotPlain("it wants to run code" if unsafe else f"it is damaged ({error})") from error
+    except Exception as error:  # a damaged pickle may end in any error
+        raise NotPlain(f"it is damaged ({type(error).__name__})") from error
     tensors = plain_tensors(found)
     temporary = unseen(target.parent)
     try:
@@ -74,7 +81,7 @@ def main(source: str, target: str) -> int:
     """Convert, and say in a sentence what cannot be."""
     try:
         convert(Path(source), Path(target))
-    except (NotPlain, OSError, RuntimeError, EOFError, ValueError) as error:
+    except (ValueError, OSError) as error:
         reason = str(error).partition("\n")[0]
         print(f"{source} is refused: {reason}; get the model as .safetensors", file=sys.stderr)
         return 1

@@ -283,7 +283,7 @@ def lora_family(header: Header) -> str:
     if any("joint_blocks" in n for n in names):
         return "sd3"
     for key, width in inner_widths(header):
-        if re.search(r"attn2[._]to_[kv]\b", key.replace("_lora", ".lora")):
+        if re.search(r"attn2[._](processor[._])?to_[kv]\b", key.replace("_lora", ".lora")):
             return WIDTHS.get(width, "")
         if "transformer_blocks" in key and re.search(r"add_[qkv]_proj|\.attn\.to_q", key):
             return STREAMS.get(width, "")

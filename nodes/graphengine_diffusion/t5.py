@@ -8,13 +8,17 @@ import torch
 from torch import Tensor
 
 from graphengine_diffusion.handles import Tower
+from graphengine_diffusion.prompt import spoken
 
 log = logging.getLogger(__name__)
 
 
 def encoded(tower: Tower, text: str) -> Tensor:
-    """A text through T5, [1, tokens, width] float32. Padding is read as well, as in the models' training."""
-    ids = torch.tensor([token_ids(tower, text)], device=tower.encoder.device)
+    """A prompt through T5, [1, tokens, width] float32; it knows no weights, so the marks are left out.
+
+    Padding is read as well, as in the models' training.
+    """
+    ids = torch.tensor([token_ids(tower, spoken(text))], device=tower.encoder.device)
     states: Tensor = tower.encoder(ids)[0]
     return states.float()
 

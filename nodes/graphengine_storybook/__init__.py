@@ -8,6 +8,10 @@ folder, `judge` holds the classifier. Importing this package loads nothing.
 
 from pathlib import Path
 
+PACK = "storybook"
+
+MODULES = ("drawing",)
+
 MODELS = Path(__file__).parent / "models"
 """The folder of the trained weights."""
 

@@ -46,9 +46,10 @@ def train_classes(stage: Stage, plan: Plan) -> int:
 def train_pixels(stage: Stage, plan: Plan) -> int:
     """The unconditional model: the class-conditional one without its classes, trained on."""
     start = plan.out / "storybook_classes" / "unet"
-    unet = ddpm.unconditional(ddpm.load(start)) if start.exists() else ddpm.carry(ddpm.build())
+    known = start.exists()
+    unet = ddpm.unconditional(ddpm.load(start)) if known else ddpm.carry(ddpm.build())
     save = partial(ddpm.save, unet, plan.out / "storybook_pixels")
-    seen = ddpm.train(unet, portraits(stage.batch), stage, save)
+    seen = ddpm.train(unet, portraits(stage.batch), stage, save, coarse=0.0 if known else 0.8)
     save()
     return seen
 

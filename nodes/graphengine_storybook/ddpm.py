@@ -137,11 +137,12 @@ def train(
     batches: Iterator[tuple[Tensor, Tensor]],
     stage: Stage,
     keep: Callable[[], None] | None = None,
+    coarse: float = 0.8,
 ) -> int:
     """Teach the U-Net pictures and, if it has classes, their kinds. Returns the pictures it has seen.
 
-    At first the timesteps of much noise count most, where shapes and colours are decided; in the last
-    fifth of the time all count alike, as in the paper, which takes the grain away.
+    For the share `coarse` of the time the timesteps of much noise count most, where shapes and colours
+    are decided; then all count alike, as in the paper, which takes the grain away.
     """
     settle(stage.device, unet)
     alpha_bar = schedule().alphas_cumprod.to(stage.device)
@@ -149,7 +150,7 @@ def train(
 
     def step(share: float) -> Losses:
         pictures, kinds = next(batches)
-        cap = _SNR_CAP if share < 0.8 else None
+        cap = _SNR_CAP if share < coarse else None
         left_out = torch.rand(len(kinds)) < UNLABELLED
         labels = kinds.masked_fill(left_out, none).to(stage.device) if none >= 0 else None
         return {"loss": loss(unet, unit(pictures.to(stage.device)), alpha_bar, labels, cap)}

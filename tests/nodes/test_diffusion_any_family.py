@@ -26,6 +26,10 @@ def session(gallery: Gallery, tmp_path_factory: pytest.TempPathFactory) -> Sessi
         ("sd2", "a red house", 64),
         ("sdxl", "a red house", 64),
         ("sdxl refiner", "a red house", 64),
+        ("sd3", "a red house", 64),
+        ("sd3 without T5", "a red house", 64),
+        ("flux dev", "a red house", 256),
+        ("flux schnell", "a red house", 256),
         ("pixels", "", 32),
     ],
 )

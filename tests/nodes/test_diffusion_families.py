@@ -18,11 +18,11 @@ from torch import Tensor
 import graphengine_diffusion
 from graphengine.errors import ModelError
 from graphengine.signature import read
+from graphengine_diffusion.autoencoding import vae_decode, vae_encode
 from graphengine_diffusion.families import FAMILIES
 from graphengine_diffusion.families.flux1 import packed, unpacked
 from graphengine_diffusion.handles import Flow
 from graphengine_diffusion.inpainting import image_conditioning, inpaint_conditioning
-from graphengine_diffusion.latents import vae_decode, vae_encode
 from graphengine_diffusion.loading import load_model
 from graphengine_diffusion.micro import guidance_embedding, size_conditioning
 from graphengine_diffusion.noise import draw
@@ -161,6 +161,13 @@ class TestParts:
             cross = encode_text(gallery.model(name).text_encoder, "a cat", gallery).cross
             assert cross is not None
             assert cross.shape == (1, tokens, 32)
+
+    def test_t5_does_not_read_the_marks_of_a_prompt(self, gallery: Gallery) -> None:
+        encoder = gallery.model("flux dev").text_encoder
+        marked, plain = (encode_text(encoder, t, gallery).cross for t in ("a (red:1.4) [cat]", "a red cat"))
+        assert marked is not None
+        assert plain is not None
+        assert torch.equal(marked, plain)
 
     def test_t5_tells_what_it_left_out(self, gallery: Gallery, caplog: pytest.LogCaptureFixture) -> None:
         model = gallery.model("flux schnell")

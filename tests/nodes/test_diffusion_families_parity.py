@@ -12,10 +12,10 @@ from nodes.parity import parity_row
 from nodes.tinymodels import Gallery
 from torch import Tensor
 
+from graphengine_diffusion.autoencoding import vae_decode, vae_encode
 from graphengine_diffusion.families.flux1 import unpacked
 from graphengine_diffusion.guidance import cfg
 from graphengine_diffusion.inpainting import inpaint_conditioning
-from graphengine_diffusion.latents import vae_decode, vae_encode
 from graphengine_diffusion.loading import LoadedModel
 from graphengine_diffusion.micro import guidance_embedding, size_conditioning
 from graphengine_diffusion.noise import draw, step_seed

@@ -17,9 +17,19 @@ from torch import Tensor
 from graphengine_storybook import MODELS, companions, control, ddpm, lora, superres
 from graphengine_storybook.batches import pixels, unit
 from graphengine_storybook.captions import hint, words
+from graphengine_storybook.card import BEGIN, END
 from graphengine_storybook.edges import edges, luminance, slope
 from graphengine_storybook.evaluate import paint, real
-from graphengine_storybook.examine import agreement, controlled, examine_upscaler, read, read_kinds, sketch
+from graphengine_storybook.examine import (
+    Figure,
+    agreement,
+    controlled,
+    examine_upscaler,
+    read,
+    read_kinds,
+    sketch,
+    table,
+)
 from graphengine_storybook.folder import Model
 from graphengine_storybook.judge import Judge
 from graphengine_storybook.portraits import portrait, portraits
@@ -123,6 +133,21 @@ def test_all_companions_together_are_small_and_have_a_card() -> None:
     for path in COMPANIONS:
         page = path / "README.md" if path.is_dir() else MODELS / "README.md"
         assert path.stem in page.read_text(encoding="utf-8")
+
+
+def test_the_cards_hold_the_figures_of_the_table() -> None:
+    overall = (MODELS / "README.md").read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0]
+    for name in companions.RECIPES:
+        rows = [row for row in overall.splitlines() if row.startswith(f"| {name} |")]
+        assert rows, name
+        page = MODELS / f"storybook_{name}" / "README.md"
+        if page.exists():
+            assert set(rows) <= set(page.read_text(encoding="utf-8").splitlines())
+
+
+def test_figures_become_a_table() -> None:
+    found = [Figure("lora", "kind", 0.98765, 1.0), Figure("superres", "seconds", 2.0)]
+    assert table(found).splitlines()[2:] == ["| lora | kind | 0.988 | 1 |", "| superres | seconds | 2 | - |"]
 
 
 def test_the_controlnet_loads_in_diffusers_and_fits_the_unet() -> None:
