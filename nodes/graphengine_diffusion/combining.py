@@ -6,9 +6,7 @@ A conditioning may carry others that act beside it. What a node sets, it sets fo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Annotated
 
 import torch
@@ -16,7 +14,9 @@ from pydantic import Field
 from torch import Tensor
 
 from graphengine.authoring import Ui, node
+from graphengine_diffusion.classes import class_number
 from graphengine_diffusion.handles import Denoiser
+from graphengine_diffusion.pieces import with_each_piece
 from graphengine_diffusion.types import Conditioning
 
 Fraction = Annotated[float, Field(ge=0, le=1), Ui(widget="slider")]
@@ -85,7 +85,7 @@ def set_area(
             f"the area {width:g} x {height:g} at {x:g}, {y:g} does not lie in the picture, which is 1 x 1; "
             "choose a smaller one"
         )
-    return for_all(conditioning, lambda c: replace(c, area=(x, y, width, height)))
+    return with_each_piece(conditioning, lambda c: replace(c, area=(x, y, width, height)))
 
 
 @node
@@ -96,7 +96,7 @@ def set_window(conditioning: Conditioning, start: Fraction = 0.0, end: Fraction 
     """
     if not 0 <= start < end <= 1:
         raise ValueError(f"start, {start:g}, and end, {end:g}, hold no step; choose 0 <= start < end <= 1")
-    return for_all(conditioning, lambda c: replace(c, window=(start, end)))
+    return with_each_piece(conditioning, lambda c: replace(c, window=(start, end)))
 
 
 @node
@@ -109,7 +109,7 @@ def set_strength(conditioning: Conditioning, strength: Strength = 1.0) -> Condit
         raise ValueError(
             f"strength: {strength:g} is below 0; use a negative prompt and guidance to avoid something"
         )
-    return for_all(conditioning, lambda c: replace(c, strength=c.strength * strength))
+    return with_each_piece(conditioning, lambda c: replace(c, strength=c.strength * strength))
 
 
 @node
@@ -123,7 +123,7 @@ def zero_conditioning(conditioning: Conditioning) -> Conditioning:
         cross, pooled = (None if t is None else torch.zeros_like(t) for t in (c.cross, c.pooled))
         return replace(c, cross=cross, pooled=pooled)
 
-    return for_all(conditioning, zeroed)
+    return with_each_piece(conditioning, zeroed)
 
 
 @node
@@ -138,33 +138,9 @@ def class_label(denoiser: Denoiser, label: str) -> Conditioning:
     return Conditioning(extra={"class": torch.tensor([class_number(denoiser, label)])})
 
 
-def class_number(denoiser: Denoiser, label: str) -> int:
-    """The place of a label in a model's list; a label may hold several names, with commas between them."""
-    wanted = label.strip().casefold()
-    names: dict[str, int] = {}
-    for number, known in enumerate(denoiser.labels):
-        for name in (known, *known.split(",")):
-            names.setdefault(name.strip().casefold(), number)
-    if wanted in names:
-        return names[wanted]
-    if not names:
-        raise ValueError(f"{denoiser.model} knows no classes; use encode_text, or a class-conditional model")
-    if wanted.isdecimal() and int(wanted) < len(denoiser.labels):
-        return int(wanted)
-    near = get_close_matches(wanted, names, 3, 0.5)
-    shown = ", ".join(near or denoiser.labels[:8])
-    which = "near are" if near else f"some of its {len(denoiser.labels)} are"
-    raise ValueError(f"{denoiser.model} knows no class {label!r}; {which}: {shown}")
-
-
 def alone(conditioning: Conditioning) -> Conditioning:
     """The conditioning without those beside it."""
     return replace(conditioning, others=())
-
-
-def for_all(conditioning: Conditioning, change: Callable[[Conditioning], Conditioning]) -> Conditioning:
-    """The conditioning with each that acts changed, itself and those beside it."""
-    return replace(change(conditioning), others=tuple(change(other) for other in conditioning.others))
 
 
 def texts(first: Conditioning, second: Conditioning) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ from graphengine_diffusion.layouts import HINT_WIDTHS
 from graphengine_diffusion.parametrisation import scaled
 from graphengine_diffusion.presets import ARCHITECTURES
 from graphengine_diffusion.recognition import CONTROL_NET
-from graphengine_diffusion.single import header_of, kind_of, recognised
+from graphengine_diffusion.single import fitting, header_of, recognised
 from graphengine_diffusion.types import Conditioning, Latent, Residuals, Timestep
 from graphengine_diffusion.weights import configured
 
@@ -34,7 +34,7 @@ CLASS = "ControlNetModel"
 
 def control_net_names(folders: Folders) -> list[str]:
     """The ControlNets to choose from."""
-    return [name for name, item in folders.items().items() if kind_of(item.path) == CONTROL_NET]
+    return fitting(folders, CONTROL_NET)
 
 
 def control_net_fingerprint(control_net: str, folders: Folders) -> str:

@@ -19,6 +19,7 @@ from graphengine_diffusion.single import (
     assembled_text,
     assembled_vae,
     checkpoint,
+    fitting,
     kind_of,
     lone_denoiser,
     recognised,
@@ -35,11 +36,6 @@ class LoadedModel(NamedTuple):
     denoiser: Denoiser
     text_encoder: TextEncoder
     vae: VAE
-
-
-def fitting(folders: Folders, *kinds: str) -> list[str]:
-    """The names of everything under the roots that is of one of these kinds."""
-    return [name for name, item in folders.items().items() if kind_of(item.path) in kinds]
 
 
 def model_names(folders: Folders) -> list[str]:

@@ -8,9 +8,11 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from graphengine.authoring import NO_CONTEXT, Choices, Context, Folders, Ui, node
-from graphengine_diffusion.extras import extra_file, extra_names
+from graphengine_diffusion.extras import extra_file
 from graphengine_diffusion.handles import Denoiser, Patch, TextEncoder
-from graphengine_diffusion.lora_file import is_lora, lora_places
+from graphengine_diffusion.lora_file import lora_places
+from graphengine_diffusion.recognition import LORA
+from graphengine_diffusion.single import fitting
 
 Strength = Annotated[float, Field(ge=-20, le=20), Ui(step=0.05)]
 
@@ -24,7 +26,7 @@ class WithLora(NamedTuple):
 
 def lora_names(folders: Folders) -> list[str]:
     """The LoRAs to choose from."""
-    return extra_names(folders, is_lora)
+    return fitting(folders, LORA)
 
 
 def lora_fingerprint(lora: str, folders: Folders) -> str:

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine_diffusion.headers import Header, read_header
+from graphengine_diffusion.headers import read_header
 
 PLACES = {
     "lora_unet_": "denoiser",
@@ -113,11 +113,6 @@ class Layer:
 def lora_places(path: Path) -> set[str]:
     """The parts of a model that a LoRA changes, from the header alone. ModelError if the file is no LoRA."""
     return {place_of(name)[0] for name in layer_names(path)}
-
-
-def is_lora(header: Header) -> bool:
-    """Whether the header of a file is that of a LoRA."""
-    return any(split(key)[1] in ("up", "down") for key in header.tensors)
 
 
 def layer_names(path: Path) -> list[str]:

@@ -255,3 +255,8 @@ def assembled_text(pieces: list[Piece], folders: Folders, family: str) -> Assemb
         for model in {model.family: model for model in MODELS.values()}.values()
     )
     raise ModelError(f"{of} {' and '.join(found)} and nothing else; these go together: {reads}")
+
+
+def fitting(folders: Folders, *kinds: str) -> list[str]:
+    """The names of everything under the roots that is of one of these kinds."""
+    return [name for name, item in folders.items().items() if kind_of(item.path) in kinds]

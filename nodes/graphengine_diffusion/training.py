@@ -36,9 +36,7 @@ INDEX = {
 """What diffusers wants to know of a model's folder."""
 
 
-@WireType(
-    "Training", "#f06292", "A small U-Net while it learns: its weights, and what Adam remembers."
-)
+@WireType("Training", "#f06292", "A small U-Net while it learns: its weights, and what Adam remembers.")
 @dataclass(frozen=True, eq=False)
 class Training:
     """`weights` by name, their running average, and the two moments of Adam (Kingma & Ba 2015).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, NamedTuple
 
 import torch
@@ -15,9 +15,11 @@ from graphengine.authoring import NO_CONTEXT, Choices, Context, Folders, Ui, nod
 from graphengine.errors import ModelError
 from graphengine.types import Image
 from graphengine_diffusion.architectures import network_of
-from graphengine_diffusion.extras import extra_file, extra_names
+from graphengine_diffusion.extras import extra_file
 from graphengine_diffusion.handles import Upscaler
-from graphengine_diffusion.headers import Header, read_header
+from graphengine_diffusion.headers import Row, read_header
+from graphengine_diffusion.recognition import UPSCALER
+from graphengine_diffusion.single import fitting
 
 WHOLE = 512
 """The side of the largest picture that is enlarged in one piece, and of a tile, if nothing else is asked."""
@@ -36,19 +38,12 @@ Tile = Annotated[int, Field(ge=64, le=8192), Ui(unit="px")]
 
 def upscaler_names(folders: Folders) -> list[str]:
     """The upscalers to choose from."""
-
-    def known(header: Header) -> bool:
-        try:
-            return bool(network_of(shapes_of(header)))
-        except ModelError:
-            return False
-
-    return extra_names(folders, known)
+    return fitting(folders, UPSCALER)
 
 
-def shapes_of(header: Header) -> dict[str, tuple[int, ...]]:
+def shapes_of(header: Mapping[str, Row]) -> dict[str, tuple[int, ...]]:
     """The shapes of the weights of a file."""
-    return {name: row.shape for name, row in header.tensors.items()}
+    return {name: row.shape for name, row in header.items()}
 
 
 def upscaler_fingerprint(upscaler: str, folders: Folders) -> str:
@@ -68,7 +63,7 @@ def load_upscaler(
     """
     path = extra_file(upscaler, ctx.folders)
     try:
-        network = network_of(shapes_of(read_header(path)))
+        network = network_of(shapes_of(read_header(path).tensors))
     except ModelError as error:
         raise ModelError(f"{path.name}: {error}") from error
     return Upscaler(upscaler, ctx.folders.content_hash(path), network.scale)

@@ -330,7 +330,7 @@ class TestPixels:
     def test_a_text_for_a_model_that_follows_none_is_told(self, gallery: Gallery) -> None:
         encoder = gallery.model("pixels").text_encoder
         assert encode_text(encoder, "", gallery).extra == {}
-        with pytest.raises(ValueError, match="follows no text and knows no classes; leave the text empty"):
+        with pytest.raises(ValueError, match="pixels knows no classes; leave the text empty, or use"):
             encode_text(encoder, "a cat", gallery)
 
     def test_a_small_picture_stands_beside_the_noisy_one(self, ctx: Shelf) -> None:

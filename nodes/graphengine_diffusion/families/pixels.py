@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphengine_diffusion.classes import class_number
 from graphengine_diffusion.families.family import Model, ModelFolder
 from graphengine_diffusion.families.training import read_betas, read_prediction, read_scheduler
 from graphengine_diffusion.handles import VAE, Denoiser, LatentSpec, Part, TextEncoder, Towers
@@ -62,23 +63,7 @@ def encode_text(towers: Towers, text: str, clip_skip: int = 0) -> Conditioning:
     wanted, encoder = text.strip(), towers.handle
     if not wanted:
         return Conditioning()
-    if not encoder.classes:
-        raise ValueError(f"{encoder.model} follows no text and knows no classes; leave the text empty")
     return Conditioning(extra={"class": torch.tensor([class_number(encoder, wanted)])})
-
-
-def class_number(encoder: TextEncoder, label: str) -> int:
-    """The number of a class. A label may hold several names, with commas between them."""
-    if label.isdecimal() and int(label) < encoder.classes:
-        return int(label)
-    for number, known in enumerate(encoder.labels):
-        if label.casefold() in (known.casefold(), *(name.strip().casefold() for name in known.split(","))):
-            return number
-    few = ", ".join(encoder.labels[:8]) + (", ..." if len(encoder.labels) > 8 else "")
-    has = f"it has {few}" if encoder.labels else "its classes have no names"
-    raise ValueError(
-        f"{encoder.model} has no class {label!r}; {has}, or choose a number from 0 to {encoder.classes - 1}"
-    )
 
 
 def complete(denoiser: Denoiser, conditioning: Conditioning, height: int, width: int) -> Conditioning:
