@@ -16,27 +16,25 @@ from graphengine.authoring import NO_CONTEXT, Choices, Context, Folders, Ui, nod
 from graphengine.errors import ModelError
 from graphengine.types import Image
 from graphengine_diffusion.conditioning import form_of, spanning, together, with_each
+from graphengine_diffusion.families import sdxl
 from graphengine_diffusion.handles import ControlNet, Part
+from graphengine_diffusion.headers import read_json
+from graphengine_diffusion.layouts import HINT_WIDTHS
 from graphengine_diffusion.parametrisation import scaled
+from graphengine_diffusion.presets import ARCHITECTURES
+from graphengine_diffusion.recognition import CONTROL_NET
+from graphengine_diffusion.single import fitting, header_of, recognised
 from graphengine_diffusion.types import Conditioning, Latent, Residuals, Timestep
-from graphengine_diffusion.weights import read_json, stored_dtype
+from graphengine_diffusion.weights import configured
 
 Fraction = Annotated[float, Field(ge=0, le=1), Ui(widget="slider")]
 CONFIG = "config.json"
+CLASS = "ControlNetModel"
 
 
 def control_net_names(folders: Folders) -> list[str]:
-    """The ControlNets to choose from: folders with the configuration of one."""
-    found = set()
-    for root in folders.models:
-        for config in (*root.glob(f"*/{CONFIG}"), *root.glob(f"*/*/{CONFIG}")):
-            try:
-                cls = read_json(config).get("_class_name")
-            except ModelError:  # a damaged folder is no choice; naming it tells what is wrong
-                continue
-            if cls == "ControlNetModel":
-                found.add(config.parent.relative_to(root).as_posix())
-    return sorted(found)
+    """The ControlNets to choose from."""
+    return fitting(folders, CONTROL_NET)
 
 
 def control_net_fingerprint(control_net: str, folders: Folders) -> str:
@@ -48,9 +46,10 @@ def control_net_fingerprint(control_net: str, folders: Folders) -> str:
 def load_control_net(
     control_net: Annotated[str, Choices(control_net_names), Ui(widget="model")], ctx: Context = NO_CONTEXT
 ) -> ControlNet:
-    """Choose a ControlNet: a folder in diffusers' format under one of the model roots.
+    """Choose a ControlNet: a folder in diffusers' format or a single file under one of the model roots.
 
-    It must be made for the family of the model that it steers.
+    It must be made for the family of the model that it steers. Single files are read for Stable Diffusion
+    1.x, 2.x and XL, as their authors publish them or as diffusers names the weights.
     """
     return read_control_net(control_net, ctx.folders)
 
@@ -58,36 +57,43 @@ def load_control_net(
 def read_control_net(name: str, folders: Folders) -> ControlNet:
     """The handle of a ControlNet, from its configuration and the hash of its files."""
     path = folders.model(name)
-    config = control_config(name, path)
-    part = Part(name, "", "ControlNetModel", folders.content_hash(path), precision(path))
+    preset = "" if path.is_dir() else preset_of(name, path)
+    config = configured(path, CLASS, preset) if preset else control_config(name, path)
+    dtype = "bfloat16" if header_of(path).precision() == "BF16" else "float16"
+    folder = "controlnet" if preset else ""
+    part = Part(name, folder, CLASS, folders.content_hash(path), dtype, preset)
     return ControlNet(
         name,
         part,
         channels=config.get("in_channels", 4),
         text_width=config.get("cross_attention_dim", 1280),
         colours=config.get("conditioning_channels", 3),
-        factor=2 ** (len(config.get("conditioning_embedding_out_channels", (16, 32, 96, 256))) - 1),
+        factor=2 ** (len(config.get("conditioning_embedding_out_channels", HINT_WIDTHS)) - 1),
         sized=config.get("addition_embed_type") == "text_time",
         widths=tuple(config.get("block_out_channels", (320, 640, 1280, 1280))),
         layers=config.get("layers_per_block", 2),
     )
 
 
+def preset_of(name: str, path: Path) -> str:
+    """The architecture of the U-Net that a ControlNet in a single file is a half of."""
+    family = recognised(name, path, CONTROL_NET).family
+    if f"unet_{family}" not in ARCHITECTURES:
+        raise ModelError(
+            f"{name} is a ControlNet for {family or 'no family that is known'}; single files are read for "
+            "sd1, sd2 and sdxl, so get it as a folder in diffusers' format"
+        )
+    return f"unet_{family}"
+
+
 def control_config(name: str, path: Path) -> dict[str, Any]:
     """The configuration of a ControlNet. ModelError if it is none, or one that works in another way."""
-    if not path.is_dir():
-        raise ModelError(f"{name} is a single file; a ControlNet is read from a folder with a {CONFIG}")
     config = read_json(path / CONFIG)
-    if (cls := config.get("_class_name")) != "ControlNetModel":
-        raise ModelError(f"{name} is a {cls}, not a ControlNetModel; choose a ControlNet for SD or SDXL")
+    if (cls := config.get("_class_name")) != CLASS:
+        raise ModelError(f"{name} is a {cls}, not a {CLASS}; choose a ControlNet for SD or SDXL")
     if config.get("global_pool_conditions"):
         raise ModelError(f"{name} pools its residuals over the picture, which is not read; choose another")
     return config
-
-
-def precision(path: Path) -> str:
-    """The precision on a GPU."""
-    return "bfloat16" if stored_dtype(path) == "bfloat16" else "float16"
 
 
 def control_residuals_together(
@@ -105,6 +111,7 @@ def control_residuals_together(
     """Residuals for several predictions by one call of the model for each shape."""
     for x, c in zip(latent, conditioning, strict=True):
         fit(control_net, x, c)
+    conditioning = [completed(control_net, x, c) for x, c in zip(latent, conditioning, strict=True)]
     found: dict[int, Residuals] = {}
     shapes: dict[object, list[int]] = {}
     for i, (x, step) in enumerate(zip(latent, timestep, strict=True)):
@@ -200,7 +207,7 @@ def steer(
         assert c.pooled is not None
         options["added_cond_kwargs"] = {
             "text_embeds": c.pooled.to(dtype),
-            "time_ids": sizes_told(c, latents[0], len(x)).to(ctx.device, dtype),
+            "time_ids": c.extra["time_ids"].to(dtype),
         }
     with torch.inference_mode():
         down, mid = module(
@@ -216,19 +223,13 @@ def steer(
     return [Residuals(each[:-1], each[-1]) for each in zip(*levels, strict=True)]
 
 
-def sizes_told(conditioning: Conditioning, latent: Latent, batch: int) -> Tensor:
-    """Original size, top left corner of the crop and size in pixels, [batch, 6]. Podell et al. 2023, 2.2."""
-    told = conditioning.extra
-    if "time_ids" in told:
-        return told["time_ids"]
+def completed(control_net: ControlNet, latent: Latent, conditioning: Conditioning) -> Conditioning:
+    """What the ControlNet reads of a conditioning: the text; for SDXL as one vector too, and the size."""
+    if not control_net.sized:
+        return Conditioning(conditioning.cross)
     height, width = (side * latent.spec.factor for side in latent.samples.shape[-2:])
-    size = torch.tensor([[height, width]], dtype=torch.float32)
-    numbers = (
-        told.get("original_size", size),
-        told.get("crop", torch.zeros(1, 2)),
-        told.get("target_size", size),
-    )
-    return torch.cat([each.cpu().expand(batch, 2) for each in numbers], 1)
+    text = Conditioning(conditioning.cross, conditioning.pooled, extra=conditioning.extra)
+    return sdxl.sized(text, height, width)
 
 
 def control_picture(control_net: ControlNet, image: Tensor, samples: Tensor) -> Tensor:

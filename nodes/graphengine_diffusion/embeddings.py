@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -12,7 +12,7 @@ from graphengine.authoring import NO_CONTEXT, Choices, Context, Folders, Ui, nod
 from graphengine.errors import ModelError
 from graphengine_diffusion.extras import extra_file
 from graphengine_diffusion.handles import Embedding, TextEncoder, Vectors
-from graphengine_diffusion.headers import read_header
+from graphengine_diffusion.headers import Row, read_header
 from graphengine_diffusion.recognition import EMBEDDING
 from graphengine_diffusion.single import fitting
 
@@ -20,13 +20,10 @@ ENCODERS = ("clip_l", "clip_g", "t5xxl")
 """What files with several entries call the encoders that their vectors are for."""
 
 
-def is_embedding(header: Mapping[str, Any]) -> bool:
-    """Whether the header of a file is that of an embedding: a few vectors and nothing else."""
-    if not header or len(header) > len(ENCODERS):
-        return False
-    return (len(header) == 1 or header.keys() <= set(ENCODERS)) and all(
-        0 < len(row["shape"]) <= 2 and row["shape"][-1] > 1 for row in header.values()
-    )
+def is_embedding(rows: Mapping[str, Row]) -> bool:
+    """Whether the tensors of a file are those of an embedding: a few vectors and nothing else."""
+    named = len(rows) == 1 or (bool(rows) and rows.keys() <= set(ENCODERS))
+    return named and all(0 < len(row.shape) <= 2 and row.shape[-1] > 1 for row in rows.values())
 
 
 def embedding_names(folders: Folders) -> list[str]:
@@ -53,8 +50,8 @@ def load_embedding(
     `emb_params`, with `clip_l` and `clip_g` (SDXL), or with one entry of any name.
     """
     path = extra_file(embedding, ctx.folders)
-    header = read_header(path).tensors
-    if not is_embedding(header):
+    rows = read_header(path).tensors
+    if not is_embedding(rows):
         raise ModelError(
             f"{path.name} is no embedding; one holds emb_params, clip_l and clip_g, or one entry"
         )
@@ -64,7 +61,7 @@ def load_embedding(
     if word.lower() in (each.token.lower() for each in text_encoder.embeddings):
         raise ValueError(f"load_embedding: the text encoder knows {word!r} already; choose another token")
     vectors = []
-    for entry, row in header.items():
+    for entry, row in rows.items():
         encoder = encoder_of(entry, text_encoder)
         if encoder is None:
             continue
@@ -73,7 +70,7 @@ def load_embedding(
         vectors.append(Vectors(encoder, entry, first, row.shape[0] if len(row.shape) == 2 else 1))
     if not vectors:
         raise ModelError(
-            f"{path.name} is for {' and '.join(header)}, which {text_encoder.model} has not; it was made for "
+            f"{path.name} is for {' and '.join(rows)}, which {text_encoder.model} has not; it was made for "
             "another family"
         )
     found = Embedding(embedding, ctx.folders.content_hash(path), word, tuple(vectors))

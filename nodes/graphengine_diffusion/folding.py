@@ -5,33 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch.nn import Conv2d, Linear, Module
 
 from graphengine.errors import ModelError
+from graphengine_diffusion.layouts import ldm_unet
 from graphengine_diffusion.lora_file import Layer, read_lora
 from graphengine_diffusion.sharing import copy_with
 
 log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Module)
-
-RESNET = {
-    "conv1": "in_layers.2",
-    "time_emb_proj": "emb_layers.1",
-    "conv2": "out_layers.3",
-    "conv_shortcut": "skip_connection",
-}
-ENDS = {
-    "conv_in": "input_blocks.0.0",
-    "time_embedding.linear_1": "time_embed.0",
-    "time_embedding.linear_2": "time_embed.2",
-    "add_embedding.linear_1": "label_emb.0.0",
-    "add_embedding.linear_2": "label_emb.0.2",
-    "conv_out": "out.2",
-}
 
 
 def fold(module: M, place: str, loras: Sequence[tuple[Path, float]]) -> M:
@@ -99,49 +85,21 @@ def trimmed(shape: Sequence[int]) -> tuple[int, ...]:
 def names_of(module: Module) -> dict[str, str]:
     """The weights that a LoRA can change, by every name that files have for their layer, dots as `_`."""
     paths = [path for path, part in module.named_modules() if isinstance(part, (Linear, Conv2d))]
-    original = original_names(module)
     found: dict[str, str] = {}
     for path in paths:
-        for name in (path, f"text_model.{path}", path.removeprefix("text_model."), original.get(path, path)):
+        text = path.removeprefix("text_model.")
+        for name in (path, f"text_model.{text}", text, original_name(module, path)):
             found.setdefault(name.replace(".", "_"), f"{path}.weight")
     return found
 
 
-def original_names(module: Module) -> dict[str, str]:
-    """The layers of a U-Net by the names of the first implementation of latent diffusion.
+def original_name(module: Module, path: str) -> str:
+    """A layer of a U-Net by the name that the first implementation of latent diffusion gave it.
 
     There the blocks are numbered through: `input_blocks.4.1` is `down_blocks.1.attentions.0` of diffusers.
-    Empty for other modules.
+    The layers of other modules keep their name.
     """
     if not hasattr(module, "down_blocks") or not hasattr(module, "up_blocks"):
-        return {}
-    blocks: dict[str, str] = {}
-    at = 1
-    for i, block in enumerate(module.down_blocks):  # type: ignore[arg-type]
-        for j in range(len(block.resnets)):
-            blocks[f"down_blocks.{i}.resnets.{j}"] = f"input_blocks.{at}.0"
-            blocks[f"down_blocks.{i}.attentions.{j}"] = f"input_blocks.{at}.1"
-            at += 1
-        if block.downsamplers:
-            blocks[f"down_blocks.{i}.downsamplers.0.conv"] = f"input_blocks.{at}.0.op"
-            at += 1
-    for j, name in enumerate(("resnets.0", "attentions.0", "resnets.1")):
-        blocks[f"mid_block.{name}"] = f"middle_block.{j}"
-    at = 0
-    for i, block in enumerate(module.up_blocks):  # type: ignore[arg-type]
-        for j in range(len(block.resnets)):
-            blocks[f"up_blocks.{i}.resnets.{j}"] = f"output_blocks.{at}.0"
-            blocks[f"up_blocks.{i}.attentions.{j}"] = f"output_blocks.{at}.1"
-            at += 1
-        if block.upsamplers:
-            behind = 2 if getattr(block, "attentions", None) else 1
-            blocks[f"up_blocks.{i}.upsamplers.0.conv"] = f"output_blocks.{at - 1}.{behind}.conv"
-    found = dict(ENDS)
-    for path, _ in module.named_modules():
-        parts = path.split(".")
-        for length in range(2, len(parts) + 1):
-            head, tail = ".".join(parts[:length]), ".".join(parts[length:])
-            if head in blocks:
-                found[path] = ".".join(filter(None, (blocks[head], RESNET.get(tail, tail))))
-                break
-    return found
+        return path
+    config: dict[str, Any] = module.config  # type: ignore[assignment]  # torch's stubs know only modules
+    return ldm_unet(f"{path}.weight", config).key.removesuffix(".weight")

@@ -112,6 +112,26 @@ def ldm_unet(name: str, config: Config) -> Source:
     return Source(f"{place}.1.{rest}" if kind == "attentions" else f"{place}.0.{replaced(rest, RESNET)}")
 
 
+HINT = re.compile(r"controlnet_cond_embedding\.(conv_in|conv_out|blocks\.(\d+))\.(\w+)")
+HINT_WIDTHS = (16, 32, 96, 256)
+"""The channels on the way from a ControlNet's picture to its latents, where nothing else is said."""
+
+
+def ldm_control(name: str, config: Config) -> Source:
+    """A ControlNet as its authors publish it: the U-Net's way down, a hint, and zero convolutions."""
+    if found := HINT.fullmatch(name):
+        layer, number, kind = found.groups()
+        last = 2 * len(config.get("conditioning_embedding_out_channels", HINT_WIDTHS)) - 1
+        position = 0 if layer == "conv_in" else last if layer == "conv_out" else int(number) + 1
+        return Source(f"input_hint_block.{2 * position}.{kind}")
+    if name.startswith("controlnet_down_blocks."):
+        number, kind = name.removeprefix("controlnet_down_blocks.").split(".")
+        return Source(f"zero_convs.{number}.0.{kind}")
+    if name.startswith("controlnet_mid_block."):
+        return Source(name.replace("controlnet_mid_block", "middle_block_out.0"))
+    return ldm_unet(name, config)
+
+
 VAE_ATTENTION = (
     ("group_norm", "norm"),
     ("to_q", "q"),
@@ -355,6 +375,8 @@ def layouts(cls: str, folder: str) -> tuple[Layout, ...]:
     """The layouts that a component of a class may lie in, in a file that may hold others too."""
     if cls == "UNet2DConditionModel":
         return (Layout(LDM, ldm_unet), Layout("", plain), Layout("", ldm_unet))
+    if cls == "ControlNetModel":
+        return (Layout("control_model.", ldm_control), Layout("", plain), Layout("", ldm_control))
     if cls == "AutoencoderKL":
         return VAE_LAYOUTS
     if cls in TRANSFORMERS:

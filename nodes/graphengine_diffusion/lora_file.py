@@ -115,11 +115,6 @@ def lora_places(path: Path) -> set[str]:
     return {place_of(name)[0] for name in layer_names(path)}
 
 
-def is_lora(header: Mapping[str, Any]) -> bool:
-    """Whether the header of a file is that of a LoRA."""
-    return any(split(key)[1] in ("up", "down") for key in header)
-
-
 def layer_names(path: Path) -> list[str]:
     """The layers that a file changes, named as the file has them."""
     keys = read_header(path).tensors

@@ -32,7 +32,7 @@ NODES = {
     VAE: "load_vae",
     TEXT_ENCODER: "load_text_encoder",
     CONTROL_NET: "load_control_net",
-    LORA: "load_lora",
+    LORA: "apply_lora",
     EMBEDDING: "load_embedding",
     UPSCALER: "load_upscaler",
 }

@@ -21,7 +21,15 @@ from graphengine_diffusion.headers import Row, read_headers, read_json, stored_d
 from graphengine_diffusion.layouts import Layout, Source, layouts
 from graphengine_diffusion.presets import architecture
 
-__all__ = ["CLASSES", "load_component", "load_module", "load_tokenizer", "read_json", "stored_dtype"]
+__all__ = [
+    "CLASSES",
+    "configured",
+    "load_component",
+    "load_module",
+    "load_tokenizer",
+    "read_json",
+    "stored_dtype",
+]
 
 CLASSES = {
     "UNet2DConditionModel": "diffusers",
@@ -36,6 +44,21 @@ CLASSES = {
     "T5EncoderModel": "transformers",
     "T5Tokenizer": "transformers",
 }
+OF_A_CONTROL_NET = {
+    "in_channels",
+    "down_block_types",
+    "block_out_channels",
+    "layers_per_block",
+    "norm_num_groups",
+    "cross_attention_dim",
+    "attention_head_dim",
+    "use_linear_projection",
+    "transformer_layers_per_block",
+    "addition_embed_type",
+    "addition_time_embed_dim",
+    "projection_class_embeddings_input_dim",
+}
+"""What a ControlNet takes over from the arguments of its U-Net."""
 NARROW = {"F8_E4M3", "F8_E5M2"}
 """Precisions of eight bits, which are widened when they are read."""
 
@@ -67,8 +90,13 @@ def load_component(file: Path, part: str, cls: str, preset: str, dtype: str, dev
 
 
 def configured(file: Path, cls: str, preset: str) -> dict[str, Any]:
-    """The arguments of a preset, with what the file itself says of the channels that a U-Net reads."""
+    """The arguments of a preset, with what the file itself says of the channels that a U-Net reads.
+
+    The preset of a ControlNet is that of the U-Net which it is a half of.
+    """
     arguments = dict(architecture(preset).arguments)
+    if cls == "ControlNetModel":
+        return {name: value for name, value in arguments.items() if name in OF_A_CONTROL_NET}
     if cls == "UNet2DConditionModel":
         stored = read_headers([file])
         for layout in layouts(cls, "unet"):

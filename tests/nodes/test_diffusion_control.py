@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from nodes.tinymodels import Shelf, sd1
+from nodes.parity import parity_row
+from nodes.singlefiles import written
+from nodes.tinymodels import Shelf, sd1, sdxl
+from safetensors.torch import save_file
 from torch import Tensor
 
 from graphengine.authoring import Folders
@@ -19,15 +22,17 @@ from graphengine_diffusion.control import (
     control_residuals_together,
     load_control_net,
 )
-from graphengine_diffusion.families import FAMILIES
 from graphengine_diffusion.guidance import cfg
 from graphengine_diffusion.latents import noise
+from graphengine_diffusion.layouts import Layout, ldm_control, plain
 from graphengine_diffusion.loading import load_model
-from graphengine_diffusion.parametrisation import denoised, scaled
+from graphengine_diffusion.predicting import predict
+from graphengine_diffusion.presets import ARCHITECTURES, Architecture
+from graphengine_diffusion.recognition import WIDTHS
 from graphengine_diffusion.scheduling import schedule
 from graphengine_diffusion.solving import solver_step
 from graphengine_diffusion.text import encode_text
-from graphengine_diffusion.types import Conditioning, Latent, Prediction, Residuals, Timestep
+from graphengine_diffusion.types import Conditioning, Latent, Residuals, Timestep
 
 # diffusers turns tensors into arrays in a way that numpy 2 wants changed.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -64,9 +69,9 @@ def picture(seed: int = 9, size: int = 64) -> Tensor:
     return torch.rand(1, size, size, 3, generator=torch.Generator().manual_seed(seed))
 
 
-def ours(ctx: Shelf, controls: list[dict[str, Any]]) -> Tensor:
+def ours(ctx: Shelf, controls: list[dict[str, Any]], model: str = "tiny") -> Tensor:
     """The loop as a workflow has it, with the ControlNets one after the other."""
-    denoiser, encoder, _ = load_model("tiny", ctx)
+    denoiser, encoder, _ = load_model(model, ctx)
     texts = [encode_text(encoder, text, ctx) for text in (PROMPT, NEGATIVE)]
     plan = schedule(denoiser, STEPS, "normal")
     x = noise(denoiser, plan.schedule, SEED, ctx=ctx)
@@ -76,33 +81,27 @@ def ours(ctx: Shelf, controls: list[dict[str, Any]]) -> Tensor:
             full = {"start": 0.0, "end": 1.0, **options}
             both = [*control_residuals_together(latent=[x, x], timestep=[step, step], conditioning=texts,
                                                 before=both, ctx=ctx, **full)]  # fmt: skip
-        cond, uncond = (predict(ctx, denoiser, x, step, t, r) for t, r in zip(texts, both, strict=True))
+        cond, uncond = (predict(denoiser, x, step, t, ctx, r) for t, r in zip(texts, both, strict=True))
         x = solver_step(x, cfg(cond, uncond, SCALE), step)
     return x.samples
-
-
-def predict(
-    ctx: Shelf, denoiser: Any, x: Latent, step: Timestep, text: Conditioning, residuals: Residuals | None
-) -> Prediction:
-    """A prediction of the steered U-Net."""
-    sigma = torch.tensor([[[[step.sigma]]]])
-    module, times = ctx.use(denoiser), torch.tensor([step.time])
-    with torch.inference_mode():
-        output = FAMILIES[denoiser.family].run(module, scaled(x.samples, sigma), times, text, residuals)
-    found = denoised(denoiser.predicts, output, x.samples, sigma).clone()
-    return Prediction(found, x.samples, step.sigma, x.spec, x.seeds)
 
 
 def theirs(pipeline: Any, nets: Any, images: Any, **options: Any) -> Tensor:
     """The latents of the pipeline with ControlNets."""
     import diffusers
 
-    parts = {k: v for k, v in pipeline.components.items() if k != "image_encoder"}
+    parts = {k: v for k, v in pipeline.components.items() if k not in ("image_encoder", "scheduler")}
+    large = "text_encoder_2" in parts
+    kind = (
+        diffusers.StableDiffusionXLControlNetPipeline
+        if large
+        else diffusers.StableDiffusionControlNetPipeline
+    )
     scheduler = diffusers.EulerDiscreteScheduler.from_config(
         pipeline.scheduler.config, timestep_spacing="linspace"
     )
-    steered = diffusers.StableDiffusionControlNetPipeline(
-        **{**parts, "scheduler": scheduler}, controlnet=nets, requires_safety_checker=False
+    steered = kind(
+        **parts, scheduler=scheduler, controlnet=nets, **({} if large else {"requires_safety_checker": False})
     )
     steered.set_progress_bar_config(disable=True)
     found = steered(
@@ -124,17 +123,12 @@ def planes(image: Tensor) -> Tensor:
     return image.permute(0, 3, 1, 2)
 
 
-def agree(found: Tensor, wanted: Tensor) -> None:
-    """Within a ten thousandth of the largest value."""
-    assert wanted.isfinite().all()
-    assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()
-
-
 def test_a_steered_loop_is_that_of_the_pipeline(models: Any) -> None:
     pipeline, nets, ctx = models
     control = {"control_net": load_control_net("edges", ctx), "image": picture(), "strength": 0.8}
     found = ours(ctx, [control])
-    agree(found, theirs(pipeline, nets[0], planes(picture()), controlnet_conditioning_scale=0.8))
+    wanted = theirs(pipeline, nets[0], planes(picture()), controlnet_conditioning_scale=0.8)
+    parity_row("sd1: a ControlNet in the loop, two calls as one", found, wanted)
     assert (found - ours(ctx, [])).abs().max() > 0.1 * found.abs().max()
 
 
@@ -152,7 +146,7 @@ def test_several_control_nets_each_in_its_window(models: Any) -> None:
         control_guidance_start=[0.0, 0.4],
         control_guidance_end=[0.6, 1.0],
     )
-    agree(ours(ctx, controls), wanted)
+    parity_row("sd1: two ControlNets, each in its window", ours(ctx, controls), wanted)
 
 
 def one(
@@ -262,49 +256,64 @@ def test_a_control_net_of_another_family_is_told(models: Any) -> None:
         control_residuals(replace(net, sized=True), x, step, text, picture(), ctx=ctx)
 
 
-def test_a_control_net_of_sdxl_is_told_the_text_and_the_size(models: Any, tmp_path: Path) -> None:
-    import diffusers
-
-    _, x, step, _, _ = one(models)
-    torch.manual_seed(5)
-    unet = diffusers.UNet2DConditionModel(
-        in_channels=4,
-        out_channels=4,
-        layers_per_block=1,
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
-        cross_attention_dim=24,
-        attention_head_dim=(1, 2),
-        transformer_layers_per_block=(1, 2),
-        use_linear_projection=True,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=4,
-        projection_class_embeddings_input_dim=6 * 4 + 10,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-    )
-    module = control_net_for(unet, 6)
-    module.save_pretrained(tmp_path / "xl", safe_serialization=True)
+def test_a_control_net_of_sdxl_is_told_the_text_and_the_size(tmp_path: Path) -> None:
+    pipeline = sdxl()
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.save_pretrained(tmp_path / "large", safe_serialization=True)
+    module = control_net_for(pipeline.unet, 6)
+    module.save_pretrained(tmp_path / "edges_large", safe_serialization=True)
     ctx = Shelf(tmp_path)
-    net = load_control_net("xl", ctx)
-    text = Conditioning(torch.randn(1, 7, 24), pooled=torch.randn(1, 10))
-    found = control_residuals(net, x, step, text, picture(), 0.5, ctx=ctx)
-    times = torch.tensor([[64.0, 64.0, 0.0, 0.0, 64.0, 64.0]])
-    with torch.inference_mode():
-        down, mid = module(
-            scaled(x.samples, torch.tensor(step.sigma)),
-            torch.tensor([step.time]),
-            encoder_hidden_states=text.cross,
-            controlnet_cond=planes(picture()),
-            conditioning_scale=0.5,
-            added_cond_kwargs={"text_embeds": text.pooled, "time_ids": times},
-            return_dict=False,
-        )
-    for a, b in zip((*found.down, found.mid), (*down, mid), strict=True):
-        agree(a, b)  # type: ignore[arg-type]
+    net = load_control_net("edges_large", ctx)
+    assert net.sized
+    control = {"control_net": net, "image": picture(), "strength": 0.5}
+    found = ours(ctx, [control], "large")
+    wanted = theirs(pipeline, module, planes(picture()), controlnet_conditioning_scale=0.5)
+    parity_row("sdxl: a ControlNet in the loop, two calls as one", found, wanted)
+    denoiser, encoder, _ = load_model("large", ctx)
+    plan = schedule(denoiser, STEPS, "normal")
+    x, step = noise(denoiser, plan.schedule, 3, ctx=ctx), plan.timesteps[2]
+    text = encode_text(encoder, PROMPT, ctx)
     told = replace(text, extra={"original_size": torch.tensor([[512.0, 512.0]])})
-    other = control_residuals(net, x, step, told, picture(), 0.5, ctx=ctx)
-    assert not torch.equal(other.down[-1], found.down[-1])
+    plain, other = (control_residuals(net, x, step, c, picture(), 0.5, ctx=ctx) for c in (text, told))
+    assert not torch.equal(other.down[-1], plain.down[-1])
+
+
+@pytest.mark.parametrize("prefix", ["control_model.", "", None], ids=["authors", "authors_bare", "diffusers"])
+def test_a_single_file_is_its_folder(
+    models: Any, tmp_path: Path, prefix: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, nets, _ = models
+    wanted = nets[0].state_dict()
+    unet = dict(nets[0].config) | {"up_block_types": ("UpBlock2D",)}
+    monkeypatch.setitem(ARCHITECTURES, "unet_sd1", Architecture("UNet2DConditionModel", unet))
+    monkeypatch.setitem(WIDTHS, 32, "sd1")
+    monkeypatch.setattr("graphengine_diffusion.weights.OF_A_CONTROL_NET", set(unet) - {"up_block_types"})
+    layout = Layout("", plain) if prefix is None else Layout(prefix, ldm_control)
+    save_file(written(nets[0], layout), tmp_path / "single.safetensors")
+    ctx = Shelf(tmp_path)
+    net = load_control_net("single", ctx)
+    assert (net.widths, net.text_width, net.factor) == ((8, 16), 32, 2)
+    found = ctx.use(net).state_dict()
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+    monkeypatch.delitem(WIDTHS, 32)
+    with pytest.raises(ModelError, match="single is a ControlNet for no family that is known; single files"):
+        load_control_net("single", ctx)
+
+
+def test_the_authors_names_are_those_that_diffusers_converts() -> None:
+    """Each weight of a ControlNet of full depth, by its original name, is where diffusers puts it."""
+    import diffusers
+    from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
+
+    net = diffusers.ControlNetModel(
+        block_out_channels=(8, 8, 8, 8), norm_num_groups=4, cross_attention_dim=8, attention_head_dim=2
+    )
+    original = {f"control_model.{name}": t for name, t in written(net, Layout("", ldm_control)).items()}
+    found = convert_controlnet_checkpoint(original, dict(net.config))
+    wanted = net.state_dict()
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
 
 
 def test_the_choices_are_the_control_nets_under_the_roots(models: Any, tmp_path: Path) -> None:
@@ -324,9 +333,9 @@ def test_what_is_no_control_net_is_told(models: Any, tmp_path: Path) -> None:
     _, _, ctx = models
     with pytest.raises(ModelError, match="tiny/unet is a UNet2DConditionModel, not a ControlNetModel"):
         load_control_net("tiny/unet", ctx)
-    (tmp_path / "one.safetensors").write_bytes(b"")
-    with pytest.raises(ModelError, match=r"one.safetensors is a single file; a ControlNet is read"):
-        load_control_net("one.safetensors", Shelf(tmp_path))
+    save_file({"emb_params": torch.zeros(2, 768)}, tmp_path / "one.safetensors")
+    with pytest.raises(ModelError, match="one is an embedding for sd1, not a ControlNet"):
+        load_control_net("one", Shelf(tmp_path))
     (tmp_path / "shuffle").mkdir()
     (tmp_path / "shuffle" / "config.json").write_text(
         '{"_class_name": "ControlNetModel", "global_pool_conditions": true}'

@@ -168,4 +168,4 @@ def test_the_choices_are_the_embeddings_under_the_roots(models: Any, tmp_path: P
     _, ctx = models
     save_file({"a.weight": torch.zeros(1, 2, 3)}, tmp_path / "other.safetensors")
     names = embedding_names(Folders(models=(*ctx.folders.models, tmp_path)))
-    assert names == ["embeddings/both.safetensors", "ink.safetensors", "toy.safetensors", "wide.safetensors"]
+    assert names == ["both", "toy", "wide"]

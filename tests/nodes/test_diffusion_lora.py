@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from nodes.singlefiles import flux_transformer, sd3_transformer
 from nodes.tinymodels import Shelf, sd1
 from safetensors.torch import save_file
 from torch import Tensor
@@ -18,7 +19,7 @@ from torch import Tensor
 from graphengine.authoring import Folders
 from graphengine.errors import ModelError
 from graphengine.pool import ModelPool
-from graphengine_diffusion.folding import names_of
+from graphengine_diffusion.folding import fold, names_of
 from graphengine_diffusion.loading import LoadedModel, load_model
 from graphengine_diffusion.lora import apply_lora, lora_names
 from graphengine_diffusion.lora_file import place_of, read_lora, split
@@ -195,6 +196,27 @@ def test_a_folded_lora_is_w_plus_s_b_a(kind: str, root: Path, ctx: Shelf, model:
     torch.testing.assert_close(states(ctx.use(patched.text_encoder)[0].encoder), wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("prefix", ["transformer.", "lora_transformer_", ""])
+@pytest.mark.parametrize("kind", ["flux", "sd3"])
+def test_transformers_are_patched_by_the_names_of_diffusers(kind: str, prefix: str, tmp_path: Path) -> None:
+    module = flux_transformer() if kind == "flux" else sd3_transformer()
+    layers = ["transformer_blocks.1.attn.to_q", "transformer_blocks.0.attn.add_k_proj", "proj_out"]
+    kohya = prefix.endswith("_")
+    tensors = {}
+    for path, each in matrices(module, layers):
+        name = prefix + (path.replace(".", "_") if kohya else path)
+        tensors[f"{name}.lora_down.weight" if kohya else f"{name}.lora_A.weight"] = each["down"]
+        tensors[f"{name}.lora_up.weight" if kohya else f"{name}.lora_B.weight"] = each["up"]
+    save_file(tensors, tmp_path / "x.safetensors")
+    found = fold(module, "denoiser", [(tmp_path / "x.safetensors", 0.5)])
+    for path, each in matrices(module, layers):
+        weight = module.get_parameter(f"{path}.weight")
+        wanted = weight + 0.5 * each["up"] @ each["down"]
+        torch.testing.assert_close(found.get_parameter(f"{path}.weight"), wanted, rtol=1e-4, atol=1e-6)
+    same = [found.get_parameter(n) is p for n, p in module.named_parameters()]
+    assert same.count(False) == 3
+
+
 def test_several_loras_add_up_and_strength_0_is_the_model_itself(
     root: Path, ctx: Shelf, model: LoadedModel
 ) -> None:
@@ -367,10 +389,10 @@ def test_the_choices_are_the_loras_under_the_roots(
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
     (tmp_path / "old.ckpt").write_bytes(b"pickle")
     here = Shelf(tmp_path, root)
-    assert lora_names(Folders(models=(tmp_path,))) == ["loras/ink.safetensors"]
+    assert lora_names(Folders(models=(tmp_path,))) == ["ink"]
     patched = apply_lora(*model[:2], "loras/ink", ctx=here)
     assert patched.denoiser.patches[0].model == "loras/ink"
-    with pytest.raises(ModelError, match=r"old.ckpt is a pickle, which can run code"):
+    with pytest.raises(ModelError, match=r"as old.ckpt, a pickle, which can run code"):
         apply_lora(*model[:2], "old.ckpt", ctx=here)
-    with pytest.raises(ModelError, match=r"there is no file 'nothing'; these are here: .*loras/ink"):
+    with pytest.raises(ModelError, match=r"there is no model 'nothing'; these are here: .*ink"):
         apply_lora(*model[:2], "nothing", ctx=here)

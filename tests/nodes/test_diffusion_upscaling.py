@@ -242,8 +242,8 @@ def test_the_choices_are_the_upscalers_under_the_roots(small: Shelf, tmp_path: P
     (tmp_path / "upscalers").mkdir()
     save_file(weights(Compact(3, 4, layers=0, scale=2)), tmp_path / "upscalers" / "x2.safetensors")
     assert upscaler_names(Folders(models=(tmp_path, *small.folders.models))) == [
-        "small.safetensors",
-        "upscalers/x2.safetensors",
+        "small",
+        "x2",
     ]
 
 

@@ -77,12 +77,16 @@ def emptied(towers: Towers, text: str, found: Conditioning) -> Conditioning:
 
 
 def complete(denoiser: Denoiser, conditioning: Conditioning, height: int, width: int) -> Conditioning:
+    """With `time_ids`, for latents of this size."""
+    return sized(conditioning, height * denoiser.spec.factor, width * denoiser.spec.factor)
+
+
+def sized(conditioning: Conditioning, height: int, width: int) -> Conditioning:
     """With `time_ids` (Podell et al. 2023, section 2.2): original size, top left corner of the crop, size.
 
     Each is (height, width) in pixels. Without a word from the user the picture is whole and of its own size.
     """
-    factor = denoiser.spec.factor
-    size = torch.tensor([[height * factor, width * factor]], dtype=torch.float32)
+    size = torch.tensor([[height, width]], dtype=torch.float32)
     told = conditioning.extra
     numbers = [
         told.get("original_size", size),
