@@ -10,9 +10,7 @@ from pydantic import Field
 
 from graphengine.authoring import NO_CONTEXT, Context, Seed, Ui, node
 from graphengine.types import Image
-from graphengine_storybook.batches import pixels
 from graphengine_storybook.captions import caption
-from graphengine_storybook.portraits import portrait
 from graphengine_storybook.world import make
 
 PORTION = 32
@@ -38,6 +36,9 @@ def drawings(
     "portraits" are single things on a plain ground, "scenes" are what the storybook model was trained on. The
     same seed draws the same.
     """
+    from graphengine_storybook.batches import pixels  # which imports transformers
+    from graphengine_storybook.portraits import portrait
+
     rng = Random(seed)
     scenes = [portrait(rng) if of == "portraits" else make(rng) for _ in range(count)]
     drawn = []
