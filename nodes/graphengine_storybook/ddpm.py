@@ -205,7 +205,7 @@ def save(unet: UNet2DModel, folder: Path) -> None:
     if unet.config["num_class_embeds"] is None:
         save_parts(folder, parts, {"_class_name": "DDPMPipeline"})
     else:
-        names = {str(index): kind for index, kind in enumerate((*KINDS, "nothing"))}
+        names = {str(index): kind for index, kind in enumerate(KINDS)}
         save_parts(folder, parts, {"_class_name": "ClassConditionalPipeline", "id2label": names})
 
 
