@@ -21,7 +21,7 @@ ROWS = [
     "registry catalogue workflow migrate graph reader formatting",
     "check keys analysis expansion states upgrade codec difference schema",
     "cache disk pool events layout svg mermaid builder",
-    "plan planner explanation",
+    "plan fusion planner explanation",
     "frame world limit inspector",
     "executor context body batch trace",
     "session store worker sweep notebook board gallery",
