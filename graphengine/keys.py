@@ -67,7 +67,7 @@ def canonical(value: Any, depth: int = 16) -> bytes | None:
     elif kind is list or kind is tuple:
         items, mark = value, b"l" if kind is list else b"p"
     elif kind is dict:
-        items, mark = [x for pair in sorted(value.items(), key=repr) for x in pair], b"d"
+        items, mark = [x for name in sorted(value, key=repr) for x in (name, value[name])], b"d"
     elif isinstance(value, tuple) and hasattr(value, "_fields"):
         items, mark = [kind.__module__, kind.__qualname__, *value], b"c"
     elif hasattr(kind, "__dataclass_fields__") and kind.__dataclass_params__.frozen:
@@ -75,10 +75,13 @@ def canonical(value: Any, depth: int = 16) -> bytes | None:
         items, mark = [kind.__module__, kind.__qualname__, *told], b"o"
     else:
         return None
-    parts = [canonical(x, depth - 1) for x in items]
-    if None in parts:
-        return None
-    return mark + b"%d:" % len(parts) + b"".join(parts)  # type: ignore[arg-type]
+    parts = []
+    for item in items:
+        part = canonical(item, depth - 1)
+        if part is None:
+            return None
+        parts.append(part)
+    return mark + b"%d:" % len(parts) + b"".join(parts)
 
 
 def literal_key(value: Any) -> bytes:

@@ -143,3 +143,14 @@ def typed(value: Any) -> Any:
 @given(plain, plain)
 def test_equal_bytes_mean_equal_values(one: Any, two: Any) -> None:
     assert (canonical(one) == canonical(two)) is (typed(one) == typed(two))
+
+
+def test_what_is_not_plain_is_never_written_out() -> None:
+    """A dict of large tensors is told from a plain one at once."""
+
+    class Large:
+        def __repr__(self) -> str:
+            raise AssertionError("written out")
+
+    assert canonical({"b": Large(), "a": 1}) is None
+    assert canonical([{"a": Large()}, 1]) is None
