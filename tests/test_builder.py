@@ -98,36 +98,46 @@ def packs(cache: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, NodeType]:
     return dict(Manifest.of(cache).types)
 
 
-def model_and_noise(flow: WorkflowBuilder, text: str, seed: int, batch: int) -> list[NodeBuilder]:
+def model_and_noise(
+    flow: WorkflowBuilder, text: str, seed: int, batch: int, sized: bool = False
+) -> list[NodeBuilder]:
     model = flow.add("diffusion.load_model", id="model", model="storybook")
     positive = flow.add("diffusion.encode_text", id="positive", encoder=model.text_encoder, text=text)
     negative = flow.add("diffusion.encode_text", id="negative", encoder=model.text_encoder, text="")
-    schedule = flow.add("diffusion.schedule", denoiser=model.denoiser, steps=20, spacing="karras")
-    noise = flow.add(
-        "diffusion.noise", denoiser=model.denoiser, schedule=schedule.schedule, seed=seed, batch=batch
+    size: dict[str, Any] = {}
+    canvas = None
+    if sized:
+        canvas = flow.add("diffusion.canvas", denoiser=model.denoiser, width=None, height=None)
+        size = {"width": canvas.width, "height": canvas.height}
+    solver = flow.add("diffusion.solver", name="euler")
+    schedule = flow.add(
+        "diffusion.schedule", denoiser=model.denoiser, steps=20, spacing="karras", solver=solver, **size
     )
-    return [model, positive, negative, schedule, noise]
+    noise = flow.add(
+        "diffusion.noise", denoiser=model.denoiser, schedule=schedule.schedule, seed=seed, batch=batch, **size
+    )
+    return [model, positive, negative, solver, schedule, noise, *([canvas] if canvas else [])]
 
 
 def guided_step(step: BodyBuilder, latent: Any, nodes: list[NodeBuilder]) -> tuple[NodeBuilder, NodeBuilder]:
-    model, positive, negative, *_ = nodes
+    model, positive, negative, solver, *_ = nodes
     now = {"denoiser": model.denoiser, "latent": latent, "timestep": step.timestep}
     cond = step.add("diffusion.predict", id="cond", **now, conditioning=positive)
     uncond = step.add("diffusion.predict", id="uncond", **now, conditioning=negative)
     guided = step.add("diffusion.cfg", id="guided", cond=cond, uncond=uncond, scale=5.0)
     next = step.add("diffusion.solver_step", id="next", latent=latent, prediction=guided,
-                    timestep=step.timestep, solver="euler")  # fmt: skip
+                    timestep=step.timestep, solver=solver)  # fmt: skip
     return guided, next
 
 
 def text_to_image() -> WorkflowBuilder:
     flow = ge.Workflow.build(
         "Text to image",
-        "A prompt becomes a picture. The denoising loop is spelled out: two predictions, guidance, a solver "
-        "step.",
+        "A prompt becomes a picture: text encoder, noise, and a loop of U-Net predictions, guidance, a "
+        "solver step.",
     )
-    nodes = model_and_noise(flow, "a red house beside a pine tree at night", 7, 1)
-    model, positive, negative, schedule, noise = nodes
+    nodes = model_and_noise(flow, "a red house beside a pine tree at night", 7, 1, sized=True)
+    model, positive, negative, solver, schedule, noise, canvas = nodes
     with flow.body("latent", "timestep") as step:
         guided, next = guided_step(step, step.latent, nodes)
         step.gives(next)
@@ -137,9 +147,11 @@ def text_to_image() -> WorkflowBuilder:
     flow.input("prompt", positive, "text")
     flow.input("negative_prompt", negative, "text")
     flow.input("seed", noise)
+    flow.input("width", canvas)
+    flow.input("height", canvas)
     flow.input("steps", schedule)
     flow.input("cfg", guided, "scale")
-    flow.input("solver", next)
+    flow.input("solver", solver, "name")
     flow.input("batch", noise)
     flow.input("model", model)
     flow.output(image=decode.image)
@@ -153,7 +165,7 @@ def reverse_process() -> WorkflowBuilder:
         "each step, as a GIF.",
     )
     nodes = model_and_noise(flow, "a red mushroom in a green field", 1, 16)
-    model, positive, negative, schedule, noise = nodes
+    model, positive, negative, solver, schedule, noise = nodes
     with flow.body("state", "timestep") as step:
         latent = step.add("flow.item", id="latent", items=step.state, index=0)
         guided, next = guided_step(step, latent, nodes)
@@ -180,7 +192,7 @@ def reverse_process() -> WorkflowBuilder:
     flow.input("count", noise, "batch")
     flow.input("steps", schedule)
     flow.input("cfg", guided, "scale")
-    flow.input("solver", next)
+    flow.input("solver", solver, "name")
     flow.input("model", model)
     flow.output(image=last, frames=frames)
     return flow

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from graphengine import resources
+from graphengine.graph import Link
 from graphengine.registry import Registry, installed
 from graphengine.svg import GREY, svg
 from graphengine.workflow import Workflow
@@ -34,7 +35,19 @@ def test_every_shipped_workflow_is_drawn_with_all_its_nodes_and_links(name):
     cards = [box for box in picture.iter(f"{NAME}rect") if box.get("class") == "card"]
     frames = [box for box in picture.iter(f"{NAME}rect") if box.get("class") == "frame"]
     assert (len(cards), len(frames)) == (len(workflow.nodes), len(workflow.bodies))
-    assert GREY not in {path.get("stroke") for path in picture.iter(f"{NAME}path")} or name != "text_to_image"
+
+
+def test_wires_have_the_colours_of_their_types_and_plain_values_are_grey():
+    path = resources.workflow("text_to_image")
+    assert path is not None
+    workflow = Workflow.load(path)
+    values = [value for node in workflow.nodes.values() for value in node.inputs.values()]
+    plain = [link for link in values if type(link) is Link and link.node in ("solver", "canvas")]
+    paths = drawn(workflow).iter(f"{NAME}path")
+    strokes = [wire.get("stroke") for wire in paths if "wire" in wire.get("class", "")]
+    assert len(plain) == 6
+    assert 6 <= strokes.count(GREY) < len(strokes) / 2  # one that goes into a body is drawn in two pieces
+    assert REGISTRY.wires["Conditioning"].colour in strokes
 
 
 def test_a_carried_value_is_a_dashed_line_back():

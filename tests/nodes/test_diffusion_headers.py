@@ -142,9 +142,9 @@ EMBEDDING = vectors("emb_params", shape=(2, 768))
 @pytest.mark.parametrize(
     ("load", "tensors", "words"),
     [
-        (load_model, LORA, "m is a LoRA for sdxl, not a model; load it with load_lora"),
+        (load_model, LORA, "m is a LoRA for sdxl, not a model; load it with apply_lora"),
         (load_denoiser, VAE, "m is a VAE for sd1, not a denoiser or a model; load it with load_vae"),
-        (load_vae, LORA, "m is a LoRA for sdxl, not a VAE; load it with load_lora"),
+        (load_vae, LORA, "m is a LoRA for sdxl, not a VAE; load it with apply_lora"),
         (load_text_encoder, CONTROL, "m is a ControlNet, not a text encoder; load it with load_control_net"),
         (load_model, UPSCALER, "m is an upscaler for esrgan, not a model; load it with load_upscaler"),
         (load_vae, EMBEDDING, "m is an embedding for sd1, not a VAE; load it with load_embedding"),

@@ -33,7 +33,7 @@ from graphengine_diffusion.reshaping import (
     repeat_latent,
     upscale_latent,
 )
-from graphengine_diffusion.types import Latent, Schedule, Timestep
+from graphengine_diffusion.types import Latent, Past, Schedule, Timestep
 
 torch.set_num_threads(1)
 
@@ -47,7 +47,7 @@ def model() -> LoadedModel:
 
 def latent(batch: int = 2, height: int = 6, width: int = 8, first: int = 10, history: bool = False) -> Latent:
     samples = torch.randn(batch, 4, height, width, generator=torch.Generator().manual_seed(first))
-    past = ((2.0, samples + 1),) if history else ()
+    past = (Past("dpmpp_2m", 2.0, (samples + 1,)),) if history else ()
     return Latent(samples, SPEC, tuple(range(first, first + batch)), past)
 
 
@@ -253,9 +253,9 @@ def test_a_batch_that_was_joined_comes_apart_again(first: int, second: int, hist
         assert torch.equal(found.samples, wanted.samples)
         assert found.seeds == wanted.seeds
         assert len(found.history) == history
-        for (sigma, past), (sigma_then, past_then) in zip(found.history, wanted.history, strict=True):
-            assert sigma == sigma_then
-            assert torch.equal(past, past_then)
+        for past, then in zip(found.history, wanted.history, strict=True):
+            assert (past.solver, past.sigma) == (then.solver, then.sigma)
+            assert all(torch.equal(a, b) for a, b in zip(past.kept, then.kept, strict=True))
 
 
 def test_the_last_of_a_batch() -> None:
