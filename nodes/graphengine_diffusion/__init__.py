@@ -7,7 +7,7 @@ model. What differs from one family of models to another is one module in `famil
 
 PACK = "diffusion"
 
-CATALOGUE = "catalogue"
+CATALOGUE = "files.catalogue"
 
 MODULES = (
     "loading",

@@ -17,15 +17,15 @@ from graphengine.errors import ModelError
 from graphengine.types import Image
 from graphengine_diffusion.conditioning import form_of, spanning, together, with_each
 from graphengine_diffusion.families import sdxl
+from graphengine_diffusion.files.headers import read_json
+from graphengine_diffusion.files.layouts import HINT_WIDTHS
+from graphengine_diffusion.files.presets import ARCHITECTURES
+from graphengine_diffusion.files.recognition import CONTROL_NET
+from graphengine_diffusion.files.single import fitting, header_of, recognised
+from graphengine_diffusion.files.weights import configured
 from graphengine_diffusion.handles import ControlNet, Part
-from graphengine_diffusion.headers import read_json
-from graphengine_diffusion.layouts import HINT_WIDTHS
 from graphengine_diffusion.parametrisation import scaled
-from graphengine_diffusion.presets import ARCHITECTURES
-from graphengine_diffusion.recognition import CONTROL_NET
-from graphengine_diffusion.single import fitting, header_of, recognised
 from graphengine_diffusion.types import Conditioning, Latent, Residuals, Timestep
-from graphengine_diffusion.weights import configured
 
 Fraction = Annotated[float, Field(ge=0, le=1), Ui(widget="slider")]
 CONFIG = "config.json"

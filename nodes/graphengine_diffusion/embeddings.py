@@ -10,11 +10,11 @@ from pydantic import Field
 
 from graphengine.authoring import NO_CONTEXT, Choices, Context, Folders, Ui, node
 from graphengine.errors import ModelError
-from graphengine_diffusion.extras import extra_file
+from graphengine_diffusion.files.extras import extra_file
+from graphengine_diffusion.files.headers import Row, read_header
+from graphengine_diffusion.files.recognition import EMBEDDING
+from graphengine_diffusion.files.single import fitting
 from graphengine_diffusion.handles import Embedding, TextEncoder, Vectors
-from graphengine_diffusion.headers import Row, read_header
-from graphengine_diffusion.recognition import EMBEDDING
-from graphengine_diffusion.single import fitting
 
 ENCODERS = ("clip_l", "clip_g", "t5xxl")
 """What files with several entries call the encoders that their vectors are for."""

@@ -11,8 +11,8 @@ import torch
 from torch.nn import Conv2d, Linear, Module
 
 from graphengine.errors import ModelError
-from graphengine_diffusion.layouts import ldm_unet
-from graphengine_diffusion.lora_file import Layer, read_lora
+from graphengine_diffusion.files.layouts import ldm_unet
+from graphengine_diffusion.files.lora_file import Layer, read_lora
 from graphengine_diffusion.sharing import copy_with
 
 log = logging.getLogger(__name__)

@@ -18,10 +18,10 @@ from graphengine.authoring import Folders
 from graphengine.errors import ModelError
 from graphengine.types import WireType
 from graphengine_diffusion.architectures import network_of
-from graphengine_diffusion.extras import extra_file
+from graphengine_diffusion.files.extras import extra_file
+from graphengine_diffusion.files.vocabulary import load_words as load_words
+from graphengine_diffusion.files.weights import load_component, load_module
 from graphengine_diffusion.folding import fold
-from graphengine_diffusion.vocabulary import load_words as load_words
-from graphengine_diffusion.weights import load_component, load_module
 from graphengine_diffusion.words import Taught, Word, with_vectors
 
 

@@ -11,10 +11,9 @@ from graphengine.authoring import NO_CONTEXT, Choices, Context, Folders, Ui, nod
 from graphengine.errors import ModelError
 from graphengine_diffusion.families import read_model
 from graphengine_diffusion.families.family import ModelFolder
-from graphengine_diffusion.handles import VAE, Denoiser, TextEncoder
-from graphengine_diffusion.recognition import DENOISER, MODEL, TEXT_ENCODER
-from graphengine_diffusion.recognition import VAE as AUTOENCODER
-from graphengine_diffusion.single import (
+from graphengine_diffusion.files.recognition import DENOISER, MODEL, TEXT_ENCODER
+from graphengine_diffusion.files.recognition import VAE as AUTOENCODER
+from graphengine_diffusion.files.single import (
     Piece,
     assembled_text,
     assembled_vae,
@@ -24,6 +23,7 @@ from graphengine_diffusion.single import (
     lone_denoiser,
     recognised,
 )
+from graphengine_diffusion.handles import VAE, Denoiser, TextEncoder
 
 Predicts = Literal["auto", "epsilon", "v_prediction"]
 LatentFamily = Literal["auto", "sd1", "sdxl", "sd3", "flux1"]

@@ -8,11 +8,11 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from graphengine.authoring import NO_CONTEXT, Choices, Context, Folders, Ui, node
-from graphengine_diffusion.extras import extra_file
+from graphengine_diffusion.files.extras import extra_file
+from graphengine_diffusion.files.lora_file import lora_places
+from graphengine_diffusion.files.recognition import LORA
+from graphengine_diffusion.files.single import fitting
 from graphengine_diffusion.handles import Denoiser, Patch, TextEncoder
-from graphengine_diffusion.lora_file import lora_places
-from graphengine_diffusion.recognition import LORA
-from graphengine_diffusion.single import fitting
 
 Strength = Annotated[float, Field(ge=-20, le=20), Ui(step=0.05)]
 

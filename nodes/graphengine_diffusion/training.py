@@ -19,11 +19,11 @@ from torch.func import functional_call
 
 from graphengine.authoring import NO_CONTEXT, Context, Seed, Ui, node
 from graphengine.types import Image, WireType
+from graphengine_diffusion.files.weights import library_class
 from graphengine_diffusion.handles import Betas, Denoiser, LatentSpec
 from graphengine_diffusion.noise import draw, step_seed
 from graphengine_diffusion.schedules import DDPM, alpha_bars
 from graphengine_diffusion.types import Latent
-from graphengine_diffusion.weights import library_class
 
 Weights = dict[str, Tensor]
 SPEC = LatentSpec(3, 1)

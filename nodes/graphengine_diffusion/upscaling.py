@@ -15,11 +15,11 @@ from graphengine.authoring import NO_CONTEXT, Choices, Context, Folders, Ui, nod
 from graphengine.errors import ModelError
 from graphengine.types import Image
 from graphengine_diffusion.architectures import network_of
-from graphengine_diffusion.extras import extra_file
+from graphengine_diffusion.files.extras import extra_file
+from graphengine_diffusion.files.headers import Row, read_header
+from graphengine_diffusion.files.recognition import UPSCALER
+from graphengine_diffusion.files.single import fitting
 from graphengine_diffusion.handles import Upscaler
-from graphengine_diffusion.headers import Row, read_header
-from graphengine_diffusion.recognition import UPSCALER
-from graphengine_diffusion.single import fitting
 
 WHOLE = 512
 """The side of the largest picture that is enlarged in one piece, and of a tile, if nothing else is asked."""

@@ -12,9 +12,9 @@ from nodes.tinymodels import clip_text_model, clip_tokenizer, sd1
 from safetensors.torch import save_file
 from torch import Tensor
 
-from graphengine_diffusion import presets
-from graphengine_diffusion.layouts import Layout
-from graphengine_diffusion.presets import Architecture, ModelPreset
+from graphengine_diffusion.files import presets
+from graphengine_diffusion.files.layouts import Layout
+from graphengine_diffusion.files.presets import Architecture, ModelPreset
 
 ENDS = "<|endoftext|>"
 BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}

@@ -22,13 +22,13 @@ from graphengine_diffusion.control import (
     control_residuals_together,
     load_control_net,
 )
+from graphengine_diffusion.files.layouts import Layout, ldm_control, plain
+from graphengine_diffusion.files.presets import ARCHITECTURES, Architecture
+from graphengine_diffusion.files.recognition import WIDTHS
 from graphengine_diffusion.guidance import cfg
 from graphengine_diffusion.latents import noise
-from graphengine_diffusion.layouts import Layout, ldm_control, plain
 from graphengine_diffusion.loading import load_model
 from graphengine_diffusion.predicting import predict
-from graphengine_diffusion.presets import ARCHITECTURES, Architecture
-from graphengine_diffusion.recognition import WIDTHS
 from graphengine_diffusion.scheduling import schedule
 from graphengine_diffusion.solving import solver_step
 from graphengine_diffusion.text import encode_text
@@ -287,7 +287,9 @@ def test_a_single_file_is_its_folder(
     unet = dict(nets[0].config) | {"up_block_types": ("UpBlock2D",)}
     monkeypatch.setitem(ARCHITECTURES, "unet_sd1", Architecture("UNet2DConditionModel", unet))
     monkeypatch.setitem(WIDTHS, 32, "sd1")
-    monkeypatch.setattr("graphengine_diffusion.weights.OF_A_CONTROL_NET", set(unet) - {"up_block_types"})
+    monkeypatch.setattr(
+        "graphengine_diffusion.files.weights.OF_A_CONTROL_NET", set(unet) - {"up_block_types"}
+    )
     layout = Layout("", plain) if prefix is None else Layout(prefix, ldm_control)
     save_file(written(nets[0], layout), tmp_path / "single.safetensors")
     ctx = Shelf(tmp_path)

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from graphengine.errors import ModelError
-from graphengine_diffusion.catalogue import convert
-from graphengine_diffusion.conversion import NotPlain, plain_tensors
-from graphengine_diffusion.conversion import convert as convert_here
+from graphengine_diffusion.files.catalogue import convert
+from graphengine_diffusion.files.conversion import NotPlain, plain_tensors
+from graphengine_diffusion.files.conversion import convert as convert_here
 
 pytestmark = pytest.mark.usefixtures("no_network")
 
@@ -93,7 +93,7 @@ def test_what_is_no_plain_tensor_is_refused(content: Any, words: str) -> None:
 @pytest.mark.parametrize("data", [b"", b"junk", pickle.dumps({"a": [1]})])
 def test_a_damaged_pickle_is_told_and_leaves_nothing(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "m.ckpt").write_bytes(data)
-    from graphengine_diffusion.conversion import main
+    from graphengine_diffusion.files.conversion import main
 
     assert main(str(tmp_path / "m.ckpt"), str(tmp_path / "m.safetensors")) == 1
     assert [f.name for f in tmp_path.iterdir()] == ["m.ckpt"]

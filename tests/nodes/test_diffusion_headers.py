@@ -14,8 +14,8 @@ from nodes.tinymodels import Shelf
 from safetensors.torch import save_file
 
 from graphengine.errors import ModelError
-from graphengine_diffusion import weights
-from graphengine_diffusion.headers import PICKLES, read_header
+from graphengine_diffusion.files import weights
+from graphengine_diffusion.files.headers import PICKLES, read_header
 from graphengine_diffusion.loading import load_denoiser, load_model, load_text_encoder, load_vae
 
 pytestmark = pytest.mark.usefixtures("no_network")
@@ -97,7 +97,7 @@ def test_a_damaged_file_is_told_in_one_sentence_and_nothing_is_read(
 def test_a_header_larger_than_any_model_needs_is_not_parsed(tmp_path: Path, monkeypatch: Any) -> None:
     file = tmp_path / "m.safetensors"
     file.write_bytes(raw(b" " * 2000))
-    monkeypatch.setattr("graphengine_diffusion.headers.HEADER_LIMIT", 1000)
+    monkeypatch.setattr("graphengine_diffusion.files.headers.HEADER_LIMIT", 1000)
     with pytest.raises(ModelError, match="has a header of 2,000 bytes, which no model needs"):
         read_header(file)
 

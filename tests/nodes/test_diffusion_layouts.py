@@ -13,10 +13,10 @@ from nodes.singlefiles import arguments, flux_transformer, saved, sd3_transforme
 from nodes.tinymodels import sd1
 from torch import Tensor
 
-from graphengine_diffusion import layouts
-from graphengine_diffusion.headers import read_headers
-from graphengine_diffusion.layouts import Layout, Source
-from graphengine_diffusion.weights import Reader, load_module
+from graphengine_diffusion.files import layouts
+from graphengine_diffusion.files.headers import read_headers
+from graphengine_diffusion.files.layouts import Layout, Source
+from graphengine_diffusion.files.weights import Reader, load_module
 
 pytestmark = pytest.mark.usefixtures("no_network")
 

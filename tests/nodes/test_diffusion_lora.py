@@ -19,10 +19,10 @@ from torch import Tensor
 from graphengine.authoring import Folders
 from graphengine.errors import ModelError
 from graphengine.pool import ModelPool
+from graphengine_diffusion.files.lora_file import place_of, read_lora, split
 from graphengine_diffusion.folding import fold, names_of
 from graphengine_diffusion.loading import LoadedModel, load_model
 from graphengine_diffusion.lora import apply_lora, lora_names
-from graphengine_diffusion.lora_file import place_of, read_lora, split
 
 RANK = 3
 

@@ -11,10 +11,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from graphengine_diffusion.headers import Header, Row
-from graphengine_diffusion.presets import ARCHITECTURES, MODELS
-from graphengine_diffusion.recognition import recognise, signature_of
-from graphengine_diffusion.weights import CLASSES, library_class, made
+from graphengine_diffusion.families.pixels import PIPELINES
+from graphengine_diffusion.files import catalogue
+from graphengine_diffusion.files.headers import Header, Row
+from graphengine_diffusion.files.presets import ARCHITECTURES, MODELS
+from graphengine_diffusion.files.recognition import recognise, signature_of
+from graphengine_diffusion.files.weights import CLASSES, library_class, made
 
 pytestmark = pytest.mark.usefixtures("no_network")
 
@@ -227,7 +229,7 @@ def test_what_a_file_is_needs_no_torch(tmp_path: Path) -> None:
     save_file({"emb_params": torch.zeros(2, 768)}, tmp_path / "e.safetensors")
     program = (
         "import sys, json; from pathlib import Path; from graphengine.folders import Folders\n"
-        "from graphengine_diffusion.catalogue import describe, verify\n"
+        "from graphengine_diffusion.files.catalogue import describe, verify\n"
         f"path = Path({str(tmp_path / 'e.safetensors')!r})\n"
         "card = describe(path, Folders()); assert not verify(path, False)\n"
         "heavy = {'torch', 'numpy', 'safetensors', 'diffusers', 'transformers'} & sys.modules.keys()\n"
@@ -235,3 +237,7 @@ def test_what_a_file_is_needs_no_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == ["embedding", "sd1", []]
+
+
+def test_models_of_pixels_are_known_by_their_familys_pipelines() -> None:
+    assert catalogue.PIXELS == PIPELINES

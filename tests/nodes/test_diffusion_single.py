@@ -15,9 +15,11 @@ from nodes.tinymodels import WORDS, Shelf, byte_alphabet, clip_text_model, clip_
 from safetensors.torch import load_file, save_file
 
 from graphengine.errors import ModelError
-from graphengine_diffusion import layouts, vocabulary, weights
+from graphengine_diffusion.files import layouts, vocabulary, weights
+from graphengine_diffusion.files.layouts import Layout
+from graphengine_diffusion.files.recognition import DENOISER, MODEL
+from graphengine_diffusion.files.single import Assembly, checkpoint, lone_denoiser, recognised
 from graphengine_diffusion.handles import Part, load_part, load_words
-from graphengine_diffusion.layouts import Layout
 from graphengine_diffusion.loading import (
     denoiser_fingerprint,
     denoiser_names,
@@ -29,8 +31,6 @@ from graphengine_diffusion.loading import (
     text_encoder_names,
     vae_names,
 )
-from graphengine_diffusion.recognition import DENOISER, MODEL
-from graphengine_diffusion.single import Assembly, checkpoint, lone_denoiser, recognised
 
 pytestmark = pytest.mark.usefixtures("no_network")
 
@@ -389,7 +389,7 @@ def test_an_inpainting_unet_says_itself_how_many_channels_it_reads(
 def test_encoders_in_files_of_their_own_go_together_in_any_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from graphengine_diffusion.single import Piece, assembled_text
+    from graphengine_diffusion.files.single import Piece, assembled_text
 
     parts = sdxl_parts()
     register(monkeypatch, "tiny_xl", "sdxl", parts)

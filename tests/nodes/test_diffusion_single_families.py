@@ -12,8 +12,8 @@ import torch
 from nodes.singlefiles import BETAS, flux_transformer, register, saved, sd3_transformer, sdxl_parts, written
 from nodes.tinymodels import Shelf, clip_tokenizer, sd1
 
-from graphengine_diffusion import layouts
-from graphengine_diffusion.layouts import Layout
+from graphengine_diffusion.files import layouts
+from graphengine_diffusion.files.layouts import Layout
 from graphengine_diffusion.loading import load_denoiser, load_model, load_text_encoder, load_vae
 from graphengine_diffusion.text import encode_text
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from graphengine.authoring import Folders
 from graphengine.errors import ModelError
+from graphengine_diffusion.files.weights import read_json, stored_dtype
 from graphengine_diffusion.handles import VAE, Denoiser, LatentSpec, Part, TextEncoder, Towers
 from graphengine_diffusion.types import Conditioning, Residuals
-from graphengine_diffusion.weights import read_json, stored_dtype
 
 
 class Model(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any
 from graphengine.catalogue import Card
 from graphengine.errors import ModelError
 from graphengine.folders import Folders, within
-from graphengine_diffusion.headers import (
+from graphengine_diffusion.files.headers import (
     PICKLES,
     Header,
     Row,
@@ -25,9 +25,9 @@ from graphengine_diffusion.headers import (
     read_json,
     weight_files,
 )
-from graphengine_diffusion.layouts import prefixes
-from graphengine_diffusion.presets import MODELS
-from graphengine_diffusion.recognition import (
+from graphengine_diffusion.files.layouts import prefixes
+from graphengine_diffusion.files.presets import MODELS
+from graphengine_diffusion.files.recognition import (
     CONTROL_NET,
     DENOISER,
     EMBEDDING,
@@ -44,6 +44,8 @@ from graphengine_diffusion.recognition import (
 )
 
 PICKLE = "pickle"
+PIXELS = ("DDPMPipeline", "DDIMPipeline", "ClassConditionalPipeline", "SuperResolutionPipeline")
+"""The pipelines of models in pixel space, which a test holds against the family's own list."""
 TOKENIZER = "tokenizer"
 SHELVES = {
     MODEL: ("checkpoints", "Stable-diffusion"),
@@ -150,6 +152,8 @@ def pipeline_family(path: Path, index: Mapping[str, Any]) -> str:
         width = read_json(path / "unet" / "config.json").get("cross_attention_dim")
         return "sd2" if WIDTHS.get(width if isinstance(width, int) else 0) == "sd2" else "sd1"
     stem = pipeline.removesuffix("Pipeline").removesuffix("Inpaint").removesuffix("Img2Img")
+    if pipeline in PIXELS:
+        return "pixels"
     return next((m.family for m in MODELS.values() if m.pipeline == f"{stem}Pipeline"), pipeline)
 
 
@@ -213,7 +217,7 @@ def convert(path: Path) -> Path | None:
     target = path.with_suffix(".safetensors")
     if target.exists():
         raise ModelError(f"there is {target} already; move it away first")
-    command = [sys.executable, "-m", "graphengine_diffusion.conversion", str(path), str(target)]
+    command = [sys.executable, "-m", "graphengine_diffusion.files.conversion", str(path), str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"the process ended with {done.returncode}"]

@@ -1,6 +1,6 @@
 """Conversion: the tensors of a pickle written as `.safetensors`. Runs as a process of its own.
 
-    python -m graphengine_diffusion.conversion model.ckpt model.safetensors
+    python -m graphengine_diffusion.files.conversion model.ckpt model.safetensors
 
 torch reads the pickle with `weights_only`, which builds tensors and plain containers and calls nothing else;
 what wants more is refused.

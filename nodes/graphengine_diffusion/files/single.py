@@ -14,8 +14,7 @@ from typing import Any
 from graphengine.authoring import Folders
 from graphengine.errors import ModelError
 from graphengine_diffusion.families.family import ModelFolder
-from graphengine_diffusion.handles import Part
-from graphengine_diffusion.headers import (
+from graphengine_diffusion.files.headers import (
     DTYPES,
     Header,
     read_header,
@@ -24,9 +23,9 @@ from graphengine_diffusion.headers import (
     stored_dtype,
     weight_files,
 )
-from graphengine_diffusion.layouts import prefixes
-from graphengine_diffusion.presets import MODELS, PARTS, ModelPreset, architecture
-from graphengine_diffusion.recognition import (
+from graphengine_diffusion.files.layouts import prefixes
+from graphengine_diffusion.files.presets import MODELS, PARTS, ModelPreset, architecture
+from graphengine_diffusion.files.recognition import (
     DENOISER,
     MODEL,
     NODES,
@@ -35,9 +34,10 @@ from graphengine_diffusion.recognition import (
     Recognised,
     recognise,
 )
-from graphengine_diffusion.recognition import VAE as AUTOENCODER
-from graphengine_diffusion.vocabulary import found_words
-from graphengine_diffusion.weights import configured
+from graphengine_diffusion.files.recognition import VAE as AUTOENCODER
+from graphengine_diffusion.files.vocabulary import found_words
+from graphengine_diffusion.files.weights import configured
+from graphengine_diffusion.handles import Part
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine_diffusion.headers import Row, read_headers, read_json, stored_dtype, weight_files
-from graphengine_diffusion.layouts import Layout, Source, layouts
-from graphengine_diffusion.presets import architecture
+from graphengine_diffusion.files.headers import Row, read_headers, read_json, stored_dtype, weight_files
+from graphengine_diffusion.files.layouts import Layout, Source, layouts
+from graphengine_diffusion.files.presets import architecture
 
 __all__ = [
     "CLASSES",

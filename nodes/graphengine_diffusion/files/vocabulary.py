@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphengine.authoring import Folders
 from graphengine.errors import ModelError
-from graphengine_diffusion.weights import library_class, load_tokenizer
+from graphengine_diffusion.files.weights import library_class, load_tokenizer
 
 if TYPE_CHECKING:
     from graphengine_diffusion.handles import Part

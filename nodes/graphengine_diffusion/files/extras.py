@@ -6,7 +6,7 @@ from pathlib import Path
 
 from graphengine.authoring import Folders
 from graphengine.errors import ModelError
-from graphengine_diffusion.headers import PICKLES, refusal
+from graphengine_diffusion.files.headers import PICKLES, refusal
 
 
 def extra_file(name: str, folders: Folders) -> Path:

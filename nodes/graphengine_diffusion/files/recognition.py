@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphengine_diffusion.headers import Header
-from graphengine_diffusion.layouts import LDM, prefixes
-from graphengine_diffusion.presets import ARCHITECTURES, MODELS, model_of
+from graphengine_diffusion.files.headers import Header
+from graphengine_diffusion.files.layouts import LDM, prefixes
+from graphengine_diffusion.files.presets import ARCHITECTURES, MODELS, model_of
 
 MODEL = "model"
 DENOISER = "denoiser"

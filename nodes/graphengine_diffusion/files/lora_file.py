@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine_diffusion.headers import read_header
+from graphengine_diffusion.files.headers import read_header
 
 PLACES = {
     "lora_unet_": "denoiser",
