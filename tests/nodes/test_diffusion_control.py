@@ -123,6 +123,7 @@ def planes(image: Tensor) -> Tensor:
     return image.permute(0, 3, 1, 2)
 
 
+@pytest.mark.parity
 def test_a_steered_loop_is_that_of_the_pipeline(models: Any) -> None:
     pipeline, nets, ctx = models
     control = {"control_net": load_control_net("edges", ctx), "image": picture(), "strength": 0.8}
@@ -132,6 +133,7 @@ def test_a_steered_loop_is_that_of_the_pipeline(models: Any) -> None:
     assert (found - ours(ctx, [])).abs().max() > 0.1 * found.abs().max()
 
 
+@pytest.mark.parity
 def test_several_control_nets_each_in_its_window(models: Any) -> None:
     pipeline, nets, ctx = models
     controls: list[dict[str, Any]] = [
@@ -256,6 +258,7 @@ def test_a_control_net_of_another_family_is_told(models: Any) -> None:
         control_residuals(replace(net, sized=True), x, step, text, picture(), ctx=ctx)
 
 
+@pytest.mark.parity
 def test_a_control_net_of_sdxl_is_told_the_text_and_the_size(tmp_path: Path) -> None:
     pipeline = sdxl()
     pipeline.set_progress_bar_config(disable=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from nodes.parity import parity_row
 from nodes.tinymodels import Shelf, sd1
 from safetensors.torch import save_file
 from torch import Tensor
@@ -55,6 +56,7 @@ def encoded(ctx: Shelf, encoder: TextEncoder, text: str) -> Tensor:
 PROMPTS = ["a photo of toy", "toy", "<toy> at night", "a red embedding:toy, a toy and a house"]
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_a_word_is_what_diffusers_makes_of_it(models: Any, encoder: TextEncoder, prompt: str) -> None:
     _, ctx = models
@@ -64,7 +66,7 @@ def test_a_word_is_what_diffusers_makes_of_it(models: Any, encoder: TextEncoder,
     wanted, _ = reference.encode_prompt(plain, "cpu", 1, do_classifier_free_guidance=False)
     taught = load_embedding(encoder, "toy", ctx=ctx)
     found = encoded(ctx, taught, prompt)
-    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+    parity_row(f"sd1: textual inversion, {prompt!r}", found, wanted)
     assert (found - encoded(ctx, encoder, prompt)).abs().max() > 0.1
 
 
