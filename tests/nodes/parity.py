@@ -23,10 +23,11 @@ def parity_row(name: str, found: Tensor, wanted: Tensor, limit: float = 1e-4) ->
 
     `name` is "family: what was done". Gives the relative difference.
     """
+    found, wanted = found.detach().double(), wanted.detach().double()
     assert found.shape == wanted.shape, f"{name}: {tuple(found.shape)} is not {tuple(wanted.shape)}"
     assert wanted.isfinite().all(), f"{name}: the reference is not finite"
     assert wanted.std() > 1e-3, f"{name}: the reference is the same everywhere, so it shows nothing"
-    difference = float((found.double() - wanted.double()).abs().max() / wanted.double().abs().max())
+    difference = float((found - wanted).abs().max() / wanted.abs().max())
     family, _, what = name.partition(": ")
     ROWS.append(Row(family, what, difference))
     assert difference <= limit, f"{name}: differs by {difference:.1e}, more than {limit:.0e}"
