@@ -24,7 +24,6 @@ from typing import Any
 
 from graphengine import faults
 from graphengine.errors import StoreError
-from graphengine.folders import unseen
 
 Row = tuple[Any, ...]
 APPLICATION = 0x47456A62
@@ -204,9 +203,10 @@ class Database:
 
         The copy appears whole or not at all, and replaces what was there. Files of outputs are not in it.
         """
-        temporary = unseen(path.parent)
+        temporary = path.with_name(f".writing-{path.name}")  # what a crash has left is replaced the next time
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.unlink(missing_ok=True)
             faults.fault("backup.copy")
             with (
                 closing(connect(self.path, self.wait)) as source,
