@@ -117,13 +117,16 @@ MIGRATIONS: tuple[Callable[[Rows], None], ...] = (first,)
 
 
 class Database:
-    """The file and its two connections. Any thread may use it; StoreError says what went wrong."""
+    """The file and its two connections. Any thread may use it; StoreError says what went wrong.
+
+    A process that is forked opens its own: SQLite's locks do not survive a fork.
+    """
 
     def __init__(self, path: Path, wait: float = WAIT) -> None:
         self.path, self.wait = path, wait
         self.turn, self.look = Lock(), Lock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # prompts are their owner's
             self.writer = connect(path, wait)
         except (sqlite3.Error, OSError) as error:
             raise self.unusable(error) from error

@@ -56,7 +56,8 @@ class Job:
     @classmethod
     def of(cls, row: Row) -> Job:
         """From a row of COLUMNS."""
-        return cls(*row[:6], bool(row[6]), bool(row[7]), *row[8:])
+        values = [*row[:6], bool(row[6]), bool(row[7]), *row[8:]]
+        return cls(*values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,11 @@ class Store:
         self.database = Database(folder / "jobs.sqlite")
         self.queue = Queue(self.database, clock, lease, attempts)
         self.journal = Journal(self.database, clock)
-        self.outputs = Outputs(self.database, folder / "outputs", clock)
+        try:
+            self.outputs = Outputs(self.database, folder / "outputs", clock)
+        except BaseException:
+            self.database.close()
+            raise
 
     def __enter__(self) -> Store:
         return self

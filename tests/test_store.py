@@ -552,6 +552,15 @@ def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> No
         Store(tmp_path)
     with pytest.raises(StoreError, match="cannot be used"):
         Store(path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "outputs").write_text("a file")
+    with pytest.raises(StoreError, match="the folder of outputs .* cannot be made"):
+        Store(tmp_path / "other")
+
+
+def test_a_new_store_is_its_owners_alone(tmp_path: Path) -> None:
+    with Store(tmp_path / "new") as store:
+        assert store.folder.stat().st_mode & 0o077 == 0
 
 
 def test_several_may_open_a_new_store_at_once(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def check(store: Store, swept: bool = False) -> None:
             assert state in ENDS or found == (0,), "a job that has not ended has published something"
     entries = store.journal.read(limit=100_000).entries
     numbers = [entry.sequence for entry in entries]
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert numbers == [number + n for n, number in enumerate(numbers[:1] * len(numbers))]
     states: dict[str, str] = {}
     for entry in entries:
         if entry.text.startswith('{"event": "job"'):
@@ -180,7 +180,7 @@ def settle(store: Store, clock: Clock) -> None:
 def replaced(act: Callable[[str], None]) -> Callable[[str], None]:
     """Put a function in the place of `fault`; gives the one before."""
     before = faults.fault
-    faults.fault = act
+    faults.fault = act  # type: ignore[assignment]
     return before
 
 
