@@ -412,6 +412,13 @@ def test_events_are_trimmed_from_the_beginning_and_a_reader_is_told(store: Store
     assert [entry.sequence for entry in store.journal.read(5).entries] == [6]
 
 
+def test_a_clock_that_is_set_back_tears_no_hole_into_the_events(store: Store, clock: Clock) -> None:
+    for clock.now in (1000.0, 1010.0, 500.0, 1020.0):
+        store.submit(REQUEST)
+    assert store.journal.trim(before=1005.0) == 1
+    assert [entry.sequence for entry in store.journal.read().entries] == [2, 3, 4]
+
+
 # Outputs
 
 
@@ -554,7 +561,7 @@ def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> No
         Store(path)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "outputs").write_text("a file")
-    with pytest.raises(StoreError, match="the folder of outputs .* cannot be made"):
+    with pytest.raises(StoreError, match=r"the folder of outputs .* cannot be made"):
         Store(tmp_path / "other")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import select
 import signal
 import sys
 import time
@@ -23,6 +24,8 @@ REQUEST = Request('{"format": 1}', {"n": 1}, ("image",))
 WHOLE = b"a whole picture " * 4000
 DRAFTS = [Draft("a.png", "image/png", WHOLE), Draft("b.png", "image/png", WHOLE)]
 ORPHAN = "0" * 32
+READY = 0xFFFFFFFF
+"""What a process tells before the numbers of the jobs that were accepted."""
 FORKS = {"finish.unlink": "finish.job"}
 """Points that are only reached when an error has come at another one."""
 AFTER = ("retry.unlink", "remove.unlink", "prune.unlink")
@@ -211,6 +214,7 @@ def work(folder: Path, numbers: list[int], out: int) -> None:
     """Submit jobs and tell which are accepted; then do what waits. A killed one's successor goes on."""
     with Store(folder, attempts=1_000_000) as store:
         waiting = list(numbers)
+        os.write(out, READY.to_bytes(4))
         while True:
             for number in waiting[:3]:
                 store.submit(Request(str(number)), key=str(number))
@@ -251,13 +255,15 @@ def killed_at_random(folder: Path, jobs: int, kills: int, seconds: float, seed: 
         process = forked(lambda numbers=numbers, out=out: work(folder, numbers, out))  # type: ignore[misc]
         os.close(out)
         if killed < kills:
+            if drawn.random() < 0.7:  # the others are killed while they open the store, most likely
+                select.select([source], [], [])
             time.sleep(drawn.uniform(0, seconds))
             os.kill(process, signal.SIGKILL)
         told = b""
         while part := os.read(source, 1 << 16):
             told += part
         os.close(source)
-        accepted |= {int.from_bytes(told[n : n + 4]) for n in range(0, len(told) - 3, 4)}
+        accepted |= {int.from_bytes(told[n : n + 4]) for n in range(0, len(told) - 3, 4)} - {READY}
         status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         assert status in (0, -signal.SIGKILL), status
         killed += status != 0

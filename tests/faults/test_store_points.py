@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -192,6 +193,35 @@ def test_what_is_being_written_is_not_swept_away(scene: tuple[Store, Scene, Cloc
     assert swept == [1]  # the orphan of the scene, and neither of the two that were being written
     assert not (store.outputs.folder / ORPHAN).exists()
     assert len(store.outputs.of(made.lease.job.id)) == 2
+
+
+def test_what_is_just_being_published_is_not_swept_away(scene: tuple[Store, Scene, Clock]) -> None:
+    store, made, _ = scene
+    begun = threading.Event()
+    failures: list[BaseException] = []
+
+    def sweep() -> None:
+        try:
+            with Store(store.folder) as other:
+                other.sweep()
+        except BaseException as error:
+            failures.append(error)
+
+    sweeping = threading.Thread(target=sweep)
+
+    def fault(name: str) -> None:
+        if name == "finish.commit":  # the files have their names, and no row that others see
+            sweeping.start()
+            assert begun.wait(10)
+        if name == "sweep.begin":
+            begun.set()
+
+    scenes.replaced(fault)
+    assert store.finish(made.lease, "done", DRAFTS)
+    sweeping.join()
+    assert failures == []
+    assert len(store.outputs.of(made.lease.job.id)) == 2
+    check(store, swept=True)
 
 
 def test_a_database_that_is_full_refuses_and_goes_on_later(scene: tuple[Store, Scene, Clock]) -> None:
