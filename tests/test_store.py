@@ -1,20 +1,14 @@
-"""The store keeps what was submitted, in order, and lets each job end once."""
+"""The store keeps what was submitted, its events and its outputs."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
+from faults.scenes import Clock
 
-from graphengine import database
-from graphengine.database import FIRST, MIGRATIONS, Database, Rows
 from graphengine.errors import Conflict, NotFound, OverLimit, StoreError
 from graphengine.jobs import Draft, Job, Lease, Request
 from graphengine.journal import EVENT_LIMIT
@@ -24,19 +18,9 @@ REQUEST = Request('{"format": 1}', {"seed": 7, "prompt": "a tree"}, ("image",))
 DRAFT = Draft("picture.png", "image/png", b"a picture")
 
 
-class Clock:
-    """Time that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture
@@ -55,10 +39,6 @@ def ended(store: Store, *drafts: Draft) -> Job:
     job = store.submit(REQUEST)
     assert store.finish(claimed(store), "done", drafts)
     return store.job(job.id)
-
-
-def order(store: Store) -> list[str]:
-    return [job.id for job in store.waiting()]
 
 
 # Submitting
@@ -142,192 +122,6 @@ def test_what_cannot_be_is_told_in_one_sentence(
     with pytest.raises(StoreError, match=text):
         ask(store)
     assert store.counts()["queued"] == 0
-
-
-# The queue
-
-
-def test_the_first_of_the_highest_priority_is_next(store: Store) -> None:
-    low, high, other = (store.submit(REQUEST, priority=n).id for n in (0, 5, 0))
-    assert order(store) == [high, low, other]
-    assert [claimed(store).job.id for _ in range(3)] == [high, low, other]
-    assert store.queue.claim("w") is None
-
-
-def test_a_lease_holds_what_is_to_be_done(store: Store) -> None:
-    job = store.submit(REQUEST)
-    lease = claimed(store, "gpu 0")
-    assert (lease.job.id, lease.request, lease.worker, lease.epoch) == (job.id, REQUEST, "gpu 0", 1)
-    assert (lease.job.state, lease.job.attempts, lease.job.worker) == ("running", 1, "gpu 0")
-    assert lease.expires == 1000.0 + store.queue.lease
-
-
-def test_a_heartbeat_makes_a_lease_longer(store: Store, clock: Clock) -> None:
-    store.submit(REQUEST)
-    lease = claimed(store)
-    clock.now += 20
-    longer = store.queue.heartbeat(lease)
-    assert longer is not None
-    assert longer.expires == lease.expires + 20
-    clock.now += 20
-    assert store.queue.expire() == []
-    clock.now += 20
-    assert [job.id for job in store.queue.expire()] == [lease.job.id]
-    assert store.queue.heartbeat(longer) is None
-
-
-def test_what_comes_of_an_old_epoch_is_ignored(store: Store, clock: Clock) -> None:
-    job = store.submit(REQUEST)
-    old = claimed(store)
-    clock.now += 100
-    store.queue.expire()
-    new = claimed(store, "other")
-    assert new.epoch == old.epoch + 1
-    assert not store.journal.append(job.id, old.epoch, ["1"])
-    assert not store.queue.release(old)
-    assert not store.finish(old, "done", [DRAFT])
-    assert store.outputs.of(job.id) == []
-    assert store.finish(new, "done", [DRAFT])
-    assert not store.finish(new, "failed", error="late")
-    assert store.job(job.id).state == "done"
-
-
-def test_a_job_is_begun_so_often_and_then_fails_with_a_reason(store: Store, clock: Clock) -> None:
-    job = store.submit(REQUEST)
-    for _ in range(store.queue.attempts):
-        assert store.job(job.id).state == "queued"
-        claimed(store)
-        clock.now += 100
-        store.queue.expire()
-    found = store.job(job.id)
-    assert (found.state, found.attempts) == ("failed", 3)
-    assert found.error == "its worker w was lost; it was begun 3 times, and that is the limit"
-
-
-def test_the_jobs_of_a_worker_that_is_gone_are_given_back_at_once(store: Store) -> None:
-    first, second = store.submit(REQUEST).id, store.submit(REQUEST).id
-    claimed(store, "a")
-    claimed(store, "b")
-    assert [job.id for job in store.queue.expire("a")] == [first]
-    assert store.job(second).state == "running"
-
-
-def test_a_released_job_has_spent_no_attempt(store: Store) -> None:
-    job = store.submit(REQUEST)
-    assert store.queue.release(claimed(store))
-    assert (store.job(job.id).state, store.job(job.id).attempts) == ("queued", 0)
-
-
-def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_told(store: Store, clock: Clock) -> None:
-    running, waiting = store.submit(REQUEST).id, store.submit(REQUEST).id
-    lease = claimed(store)
-    assert store.queue.cancel(waiting).state == "cancelled"
-    assert store.queue.cancel(running).cancelling
-    told = store.queue.heartbeat(lease)
-    assert told is not None
-    assert told.cancelling
-    assert store.finish(told, "cancelled")
-    assert store.queue.cancel(running).state == "cancelled"
-
-
-def test_a_job_to_be_cancelled_whose_worker_is_lost_is_cancelled(store: Store, clock: Clock) -> None:
-    for give_back in (lambda lease: store.queue.expire("w"), store.queue.release):
-        job = store.submit(REQUEST)
-        lease = claimed(store)
-        store.queue.cancel(job.id)
-        give_back(lease)
-        assert store.job(job.id).state == "cancelled"
-
-
-def test_a_retried_job_begins_anew_behind_the_others(store: Store) -> None:
-    job = store.submit(REQUEST)
-    assert store.finish(claimed(store), "failed", [DRAFT], "it was too dark")
-    assert store.job(job.id).error == "it was too dark"
-    (_, file) = store.outputs.find(store.outputs.of(job.id)[0].id)
-    other = store.submit(REQUEST)
-    again = store.retry(job.id)
-    assert (again.state, again.attempts, again.error, again.ended) == ("queued", 0, "", None)
-    assert order(store) == [other.id, job.id]
-    assert store.outputs.of(job.id) == []
-    assert not file.exists()
-
-
-@pytest.mark.parametrize(
-    ("ask", "text"),
-    [
-        (lambda store, id: store.retry(id), "is done; only one that failed or was cancelled is retried"),
-        (lambda store, id: store.queue.move(id, "front"), "is done; only a job that is queued has a place"),
-        (lambda store, id: store.queue.prioritise(id, 1), "is done; it has no priority any more"),
-    ],
-)
-def test_what_does_not_fit_the_state_of_a_job_is_refused(
-    store: Store, ask: Callable[[Store, str], object], text: str
-) -> None:
-    job = ended(store)
-    with pytest.raises(Conflict, match=text):
-        ask(store, job.id)
-    assert store.job(job.id) == job
-
-
-def test_jobs_move_and_take_the_priority_of_their_place(store: Store) -> None:
-    a, b, c, d = (store.submit(REQUEST, priority=n).id for n in (9, 0, 0, -9))
-    store.queue.move(d, "front")
-    assert order(store) == [d, a, b, c]
-    assert store.job(d).priority == 9
-    store.queue.move(a, "after", c)
-    assert order(store) == [d, b, c, a]
-    store.queue.move(c, "before", b)
-    assert order(store) == [d, c, b, a]
-    store.queue.move(d, "back")
-    assert order(store) == [c, b, a, d]
-    store.queue.move(c, "before", c)
-    assert order(store) == [c, b, a, d]
-    with pytest.raises(Conflict, match="which job"):
-        store.queue.move(a, "before")
-
-
-def test_there_is_always_room_between_two_jobs(store: Store) -> None:
-    first, second, third = (store.submit(REQUEST).id for _ in range(3))
-    for _ in range(30):  # 20 halvings use up the room between two positions
-        store.queue.move(third, "before", second)
-        store.queue.move(second, "before", third)
-    assert order(store) == [first, second, third]
-
-
-def test_a_pause_outlives_a_restart(store: Store) -> None:
-    store.submit(REQUEST)
-    store.queue.pause()
-    assert store.queue.claim("w") is None
-    with Store(store.folder) as again:
-        assert again.queue.paused
-        again.queue.pause(False)
-    assert store.queue.claim("w") is not None
-
-
-def test_a_lease_from_the_future_begins_now(store: Store, clock: Clock) -> None:
-    store.submit(REQUEST)
-    claimed(store)
-    clock.now -= 500
-    assert store.queue.expire() == []
-    clock.now += store.queue.lease
-    assert len(store.queue.expire()) == 1
-
-
-def test_two_workers_never_claim_one_job(store: Store) -> None:
-    ids = {store.submit(REQUEST).id for _ in range(40)}
-    found: list[str] = []
-
-    def work(worker: str) -> None:
-        with Store(store.folder) as mine:
-            while lease := mine.queue.claim(worker):
-                found.append(lease.job.id)
-
-    threads = [threading.Thread(target=work, args=(str(n),)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(found) == sorted(ids)
 
 
 # Listing
@@ -484,129 +278,3 @@ def test_a_job_ends_in_a_state_that_is_an_end_and_fails_for_a_reason(
     store.submit(REQUEST)
     with pytest.raises(StoreError, match=text):
         store.finish(claimed(store), state)  # type: ignore[arg-type]
-
-
-# The database
-
-
-def test_what_is_written_is_durable_and_checked(store: Store) -> None:
-    writer = Rows(store.database.writer)
-    wanted = {"journal_mode": ("wal",), "synchronous": (2,), "foreign_keys": (1,), "busy_timeout": (10_000,)}
-    assert {name: writer.one(f"PRAGMA {name}") for name in wanted} == wanted
-    with pytest.raises(StoreError, match="readonly"), store.database.read() as rows:
-        rows.run("DELETE FROM jobs")
-
-
-def test_a_backup_is_taken_while_others_write_and_opens_as_a_store(store: Store, tmp_path: Path) -> None:
-    job = store.submit(REQUEST)
-    copy = tmp_path / "backup" / "jobs.sqlite"
-    with store.database.write("pin") as rows:
-        rows.run("UPDATE jobs SET priority = 9")
-        store.backup(copy)
-    assert [path.name for path in copy.parent.iterdir()] == ["jobs.sqlite"]
-    store.backup(copy)
-    with Store(copy.parent) as other:
-        assert other.job(job.id) == store.job(job.id)
-        assert other.request(job.id) == REQUEST
-    with pytest.raises(StoreError, match="no backup could be written"):
-        store.backup(copy / "below a file")
-
-
-def test_an_older_database_is_brought_to_the_newest_version(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = store.submit(REQUEST)
-    store.close()
-
-    def second(rows: Rows) -> None:
-        rows.run("ALTER TABLE jobs ADD COLUMN colour TEXT NOT NULL DEFAULT 'green'")
-
-    monkeypatch.setattr(database, "MIGRATIONS", (*MIGRATIONS, second))
-    with Store(store.folder) as newer, newer.database.read() as rows:
-        assert rows.one("SELECT id, colour FROM jobs") == (job.id, "green")
-        assert newer.database.version == 2
-    monkeypatch.setattr(database, "MIGRATIONS", MIGRATIONS)
-    with pytest.raises(StoreError, match=r"written by a newer GraphEngine \(version 2 .* reads up to 1\)"):
-        Store(store.folder)
-
-
-def test_a_migration_that_fails_leaves_the_old_version(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.close()
-
-    def second(rows: Rows) -> None:
-        rows.run("DROP TABLE events")
-        rows.run("nonsense")
-
-    monkeypatch.setattr(database, "MIGRATIONS", (*MIGRATIONS, second))
-    with pytest.raises(StoreError, match="syntax error"):
-        Store(store.folder)
-    monkeypatch.setattr(database, "MIGRATIONS", MIGRATIONS)
-    with Store(store.folder) as again:
-        again.submit(REQUEST)
-
-
-def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "jobs.sqlite"
-    path.write_bytes(b"these are no tables, and this is long enough to tell" * 100)
-    before = path.read_bytes()
-    with pytest.raises(StoreError, match="not a database"):
-        Store(tmp_path)
-    assert path.read_bytes() == before
-    path.unlink()
-    with closing(sqlite3.connect(path)) as other:
-        other.execute("CREATE TABLE recipes (name TEXT)")
-    with pytest.raises(StoreError, match="a database of another program"):
-        Store(tmp_path)
-    with pytest.raises(StoreError, match="cannot be used"):
-        Store(path)
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "outputs").write_text("a file")
-    with pytest.raises(StoreError, match=r"the folder of outputs .* cannot be made"):
-        Store(tmp_path / "other")
-
-
-def test_a_new_store_is_its_owners_alone(tmp_path: Path) -> None:
-    with Store(tmp_path / "new") as store:
-        assert store.folder.stat().st_mode & 0o077 == 0
-
-
-def test_several_may_open_a_new_store_at_once(tmp_path: Path) -> None:
-    failures: list[BaseException] = []
-
-    def opened() -> None:
-        try:
-            with Store(tmp_path) as store:
-                store.submit(REQUEST)
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=opened) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    with Store(tmp_path) as store:
-        assert store.counts()["queued"] == 6
-
-
-def test_who_waits_too_long_for_another_process_is_told(tmp_path: Path) -> None:
-    with (
-        closing(Database(tmp_path / "a", wait=0.05)) as first,
-        closing(Database(tmp_path / "a", wait=0.05)) as two,
-    ):
-        with first.write("pin"), pytest.raises(StoreError, match="locked"), two.write("pin"):
-            pass
-        with two.write("pin") as rows:
-            assert rows.one("SELECT count(*) FROM jobs") == (0,)
-
-
-def test_each_statement_of_the_first_version_ends_where_it_seems_to() -> None:
-    assert all(sqlite3.complete_statement(part + ";") for part in FIRST.split(";"))
-
-
-def test_importing_the_store_is_light() -> None:
-    heavy = {"torch", "numpy", "pydantic", "aiohttp"}
-    code = f"import sys, graphengine.store; print(sorted({heavy} & sys.modules.keys()))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -44,8 +44,8 @@ LEGAL = {
 class Clock:
     """The only fake: time that a test sets."""
 
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
+    def __init__(self, now: float = 1_000_000.0) -> None:
+        self.now = now
 
     def __call__(self) -> float:
         return self.now
