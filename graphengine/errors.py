@@ -7,6 +7,10 @@ GraphEngineError
 ├── NodeFailed           a node raised; keeps its id and the cause
 ├── NodeTooSlow          a node ran longer than it was given
 ├── NodeImpure           a node changes its inputs, or gives two results for one key (found by `--debug`)
+├── StoreError           the database of jobs, or a file beside it, cannot be opened, read or written
+│   ├── NotFound         a job or an output that is not there
+│   ├── Conflict         what is asked does not fit the state that a job is in
+│   └── OverLimit        more than the store takes: too long, too high, or too many
 └── OutOfMemory          a device has too little memory left, after everything was tried
 Cancelled                the user stopped the run (a BaseException: `except Exception` lets it through)
 """
@@ -69,6 +73,22 @@ class NodeTooSlow(GraphEngineError):
 
 class NodeImpure(GraphEngineError):
     """A node changes its inputs, or gives two results for one key: what was cached of it is not sure."""
+
+
+class StoreError(GraphEngineError):
+    """The database of jobs, or a file beside it, cannot be used; what was asked may be asked again."""
+
+
+class NotFound(StoreError):
+    """A job or an output that is not there, or not any more."""
+
+
+class Conflict(StoreError):
+    """What is asked does not fit the state that a job is in."""
+
+
+class OverLimit(StoreError):
+    """More than the store takes."""
 
 
 class OutOfMemory(GraphEngineError):

@@ -24,7 +24,7 @@ ROWS = [
     "plan fusion planner explanation",
     "frame world limit inspector",
     "executor context body batch trace",
-    "session store worker sweep notebook board gallery",
+    "session store database faults jobs journal outputs queue worker sweep notebook board gallery",
     "server",
     "cli __main__",
 ]
@@ -38,7 +38,7 @@ DOORS = {("workflow", "builder"), ("workflow", "notebook")}
 FENCES = {
     "aiohttp": {"server"},
     "networkx": {"analysis"},
-    "sqlite3": {"store", "cache"},
+    "sqlite3": {"database", "cache"},
     "torch": {"types", "codec", "cache", "pool"},
     "safetensors": {"codec"},
     "diffusers": set(),
