@@ -134,7 +134,7 @@ class DiskCache:
         except NotStorable:
             return
         size = self.HEAD.size + len(data)
-        if size > self.limit:
+        if size > self.limit or not self.room():
             return
         try:
             head = self.HEAD.pack(self.MARK, seal(key, seconds, data), seconds, len(data))
@@ -142,6 +142,15 @@ class DiskCache:
         except (OSError, MemoryError):  # a full or read-only disk costs the entry, not the run
             return
         self.grow(size)
+
+    def room(self) -> bool:
+        """Whether there is room for more: not if the limit is passed and no room could be made, or another
+        process is still making some. What is not kept then is computed again.
+        """
+        with self.lock:
+            if self.used > self.limit:
+                self.used = self.shrink()
+            return self.used <= self.limit
 
     def grow(self, size: int) -> None:
         """Count what was written; make room once the limit is passed.

@@ -368,7 +368,7 @@ def test_a_disk_that_lets_nothing_be_removed_costs_nothing(
     for n in range(5):
         store.put(key(("x", n)), block(), 1.0)
     assert store.clear() == 0
-    assert len(store.entries()) == 6
+    assert len(store.entries()) == 3  # where nothing makes room, nothing more is written
 
 
 FULL = """

@@ -63,6 +63,19 @@ def test_threads_may_share_a_disk(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(".writing-*"))
 
 
+def test_while_one_shrinks_the_others_write_no_more_than_the_limit_and_what_they_had_not_seen(
+    tmp_path: Path,
+) -> None:
+    stores = [disk(tmp_path, 40_000) for _ in range(3)]
+    with alone(tmp_path / ".lock") as first:
+        assert first
+        for n in range(300):
+            stores[n % 3].put(key(n), block(), 1.0)
+        assert size(tmp_path) <= 40_000 * (1 + 3 * 0.1) + 3 * 1_100
+    stores[0].put(key("after"), block(), 1.0)
+    assert size(tmp_path) <= 40_000
+
+
 def test_while_one_shrinks_the_others_do_not(tmp_path: Path) -> None:
     store = disk(tmp_path)
     for n in range(10):
