@@ -22,8 +22,14 @@ from graphengine.errors import ModelError
 from graphengine.pool import ModelPool
 from graphengine_diffusion.files.lora_file import place_of, read_lora, split
 from graphengine_diffusion.folding import fold, names_of
+from graphengine_diffusion.guidance import cfg
+from graphengine_diffusion.latents import noise
 from graphengine_diffusion.loading import LoadedModel, load_model
 from graphengine_diffusion.lora import apply_lora, lora_names
+from graphengine_diffusion.predicting import predict
+from graphengine_diffusion.scheduling import schedule
+from graphengine_diffusion.solving import solver_step
+from graphengine_diffusion.text import encode_text
 
 RANK = 3
 
@@ -196,6 +202,45 @@ def test_a_folded_lora_is_w_plus_s_b_a(kind: str, root: Path, ctx: Shelf, model:
     wanted = states(wrapped(fresh, changes))
     assert (wanted - before[1]).abs().max() > 0.01
     torch.testing.assert_close(states(ctx.use(patched.text_encoder)[0].encoder), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parity
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_loop_with_a_lora_is_that_of_the_pipeline_with_wrapped_layers(
+    root: Path, ctx: Shelf, model: LoadedModel
+) -> None:
+    """diffusers runs LoRAs by peft: W x + s B (A x) in each layer; so do the layers of its pipeline here."""
+    import diffusers
+
+    unet, text = ctx.use(model.denoiser), ctx.use(model.text_encoder)[0].encoder
+    tensors, scale, mid = FORMATS["kohya"](unet, text)
+    save_file(tensors, root / "loop.safetensors")
+    denoiser, encoder = apply_lora(model.denoiser, model.text_encoder, "loop", 0.7, 0.4, ctx)
+    plan = schedule(denoiser, 6, "normal")
+    conditionings = [encode_text(encoder, words, ctx) for words in ("a red house at night", "bad")]
+    x = noise(denoiser, plan.schedule, 3, ctx=ctx)
+    for step in plan.timesteps:
+        cond, uncond = (predict(denoiser, x, step, c, ctx) for c in conditionings)
+        x = solver_step(x, cfg(cond, uncond, 5.0), step)
+
+    pipeline = sd1()
+    wrapped(pipeline.unet, {p: (m, 0.7 * scale) for p, m in matrices(unet, UNET, mid)})
+    wrapped(pipeline.text_encoder, {p: (m, 0.4 * scale) for p, m in matrices(text, TEXT, mid)})
+    pipeline.scheduler = diffusers.EulerDiscreteScheduler.from_config(
+        pipeline.scheduler.config, timestep_spacing="linspace"
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    made = pipeline(
+        "a red house at night",
+        negative_prompt="bad",
+        guidance_scale=5.0,
+        num_inference_steps=6,
+        height=64,
+        width=64,
+        generator=torch.Generator().manual_seed(3),
+        output_type="latent",
+    )
+    parity_row("sd1: text to image with a LoRA, wrapped layers in the pipeline", x.samples, made.images)
 
 
 @pytest.mark.parametrize("prefix", ["transformer.", "lora_transformer_", ""])
