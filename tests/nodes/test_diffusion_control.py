@@ -35,7 +35,10 @@ from graphengine_diffusion.text import encode_text
 from graphengine_diffusion.types import Conditioning, Latent, Residuals, Timestep
 
 # diffusers turns tensors into arrays in a way that numpy 2 wants changed.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("no_network"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 PROMPT, NEGATIVE, SCALE, SEED, STEPS = "a photo of a red house", "bad low quality", 7.5, 1234, 5
 

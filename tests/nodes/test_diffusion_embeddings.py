@@ -21,7 +21,10 @@ from graphengine_diffusion.handles import TextEncoder
 from graphengine_diffusion.loading import load_model
 from graphengine_diffusion.text import encode_text
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("no_network"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 
 def vectors(count: int, seed: int = 0, width: int = 32) -> Tensor:

@@ -31,6 +31,8 @@ from graphengine_diffusion.scheduling import schedule
 from graphengine_diffusion.solving import solver_step
 from graphengine_diffusion.text import encode_text
 
+pytestmark = pytest.mark.usefixtures("no_network")
+
 RANK = 3
 
 UNET = [

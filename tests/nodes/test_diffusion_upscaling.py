@@ -24,6 +24,8 @@ from graphengine_diffusion.upscaling import (
     upscaler_names,
 )
 
+pytestmark = pytest.mark.usefixtures("no_network")
+
 State = dict[str, Tensor]
 
 
