@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import ByteSize, Field, ValidationError, field_validator
+from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from graphengine.errors import GraphEngineError
@@ -36,6 +36,15 @@ class Settings(BaseSettings):
         description="Folder of everything that can be computed again.",
     )
     outputs: Path = Field(default=Path("outputs"), description="Folder that results are saved into.")
+    data: Path = Field(
+        default_factory=lambda: user_data_path("graphengine", appauthor=False),
+        description="Folder that the server keeps its jobs, their outputs, saved workflows and uploads in.",
+    )
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address that the server listens on.")
+    port: int = Field(default=8420, ge=0, le=65535, description="Port that the server listens on; 0: any.")
+    token: SecretStr | None = Field(
+        default=None, min_length=16, description="What the server's clients must show; made anew if not set."
+    )
     memory_cache: ByteSize = Field(
         default=ByteSize(GIB), ge=0, description="Size of the cache in memory, such as 2GB; 0 is off."
     )
@@ -59,7 +68,7 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return [p for p in value.split(os.pathsep) if p] if isinstance(value, str) else value
 
-    @field_validator("models", "cache", "outputs")
+    @field_validator("models", "cache", "outputs", "data")
     @classmethod
     def _at_home(cls, value: Any) -> Any:
         return tuple(p.expanduser() for p in value) if isinstance(value, tuple) else value.expanduser()
@@ -82,4 +91,6 @@ def _told(error: Any, given: dict[str, Any]) -> str:
     field = str(error["loc"][0]) if error["loc"] else "settings"
     name = field if field in given else f"GRAPHENGINE_{field.upper()}"
     about = Settings.model_fields[field].description if field in Settings.model_fields else None
+    if field == "token":
+        return f"{name}: a text of 16 characters or more is wanted. {about}"
     return f"{name}: {error['input']!r} cannot be used. {about or error['msg']}"

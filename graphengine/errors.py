@@ -11,6 +11,7 @@ GraphEngineError
 │   ├── NotFound         a job or an output that is not there
 │   ├── Conflict         what is asked does not fit the state that a job is in
 │   └── OverLimit        more than the store takes: too long, too high, or too many
+├── Unavailable          what is asked needs a worker, and none is ready now
 └── OutOfMemory          a device has too little memory left, after everything was tried
 Cancelled                the user stopped the run (a BaseException: `except Exception` lets it through)
 """
@@ -89,6 +90,10 @@ class Conflict(StoreError):
 
 class OverLimit(StoreError):
     """More than the store takes."""
+
+
+class Unavailable(GraphEngineError):
+    """What is asked needs a worker, and none is ready now; it may be asked again soon."""
 
 
 class OutOfMemory(GraphEngineError):
