@@ -187,7 +187,8 @@ class Dispatcher:
         drafts = []
         if state == "done":
             drafts = [
-                Draft(file["name"], file["media"], await self.fleet.fetch(file["path"])) for file in ended.files
+                Draft(file["name"], file["media"], await self.fleet.fetch(file["path"]))
+                for file in ended.files
             ]
         if ended.trace and state != "cancelled":
             with suppress(OSError):

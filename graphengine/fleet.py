@@ -319,8 +319,8 @@ class LocalFleet:
             case "events":
                 self.reports.put_nowait(Told(head["job"], head["epoch"], head["texts"]))
             case "preview":
-                place = (head[name] for name in ("job", "epoch", "node", "media", "width", "height"))
-                self.reports.put_nowait(Shown(*place, message.body))
+                about = {name: head[name] for name in Shown._fields if name != "data"}
+                self.reports.put_nowait(Shown(**about, data=message.body))
             case "ended":
                 if order is not None and (order.job, order.epoch) == (head["job"], head["epoch"]):
                     process.order = None
@@ -357,6 +357,7 @@ def in_words(code: int) -> str:
     """The status of a process that has ended, in words."""
     if code >= 0:
         return f"it ended with status {code}"
-    name = signal.Signals(-code).name if -code in iter(signal.Signals) else f"signal {-code}"
+    names = {number.value: number.name for number in signal.Signals}
+    name = names.get(-code, f"signal {-code}")
     more = ", perhaps because the machine has too little memory" if name == "SIGKILL" else ""
     return f"it was ended by {name}{more}"

@@ -69,9 +69,10 @@ class Report:
     def about(self, event: events.Event, number: int) -> object:
         """What only the newest event of is worth sending; for most that is the event itself."""
         node = getattr(event, "node", "")
-        seen_often = isinstance(event, events.NodeProgress | events.BodyFinished)
-        if seen_often or (node and node not in self.outer and not isinstance(event, events.NodeOutput)):
+        if isinstance(event, events.NodeProgress | events.BodyFinished):
             return type(event), node
+        if node and node not in self.outer and not isinstance(event, events.NodeOutput | events.NodeFailed):
+            return node  # of a round of a loop, how far it is
         return id(event), len(self.gathered), number
 
     def preview(self, event: events.NodePreview) -> None:
@@ -141,7 +142,7 @@ def discreet(text: str) -> str:
 
 
 def small(image: Any) -> Pillow.Image | None:
-    """The first picture of a batch [batch, height, width, channels], at most SIDE pixels; None if it is none."""
+    """The first of some pictures [batch, height, width, channels], made small; None if there is none."""
     from graphengine.notebook import is_picture, pillow
 
     if not is_picture(image) or not len(image):

@@ -12,13 +12,12 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from graphengine.catalogue import Catalogue, size_of
 from graphengine.config import Settings
 from graphengine.dispatcher import Dispatcher
 from graphengine.errors import NotFound, Problem, StoreError, Unavailable, WorkflowError
-from graphengine.expansion import expansion
 from graphengine.fleet import Fleet, LocalFleet, WorkerState
 from graphengine.hub import Hub
 from graphengine.jobs import TRACE, Accepted, Job, Output, Page, Request, State
@@ -31,6 +30,9 @@ from graphengine.store import Store
 from graphengine.workflow import Workflow
 
 log = logging.getLogger("graphengine.service")
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 THREADS = 4
 TIDY = 60.0
@@ -99,7 +101,7 @@ class Service:
         self.known = asyncio.Event()
         self.tasks: set[asyncio.Task[None]] = set()
 
-    async def call(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    async def call(self, function: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> T:
         """What a function gives that waits for the disk, or computes for long."""
         return await asyncio.get_running_loop().run_in_executor(
             self.threads, lambda: function(*arguments, **named)
@@ -197,8 +199,8 @@ class Service:
     ) -> Accepted:
         """Put a job into the queue; it is on disk when this returns. Seeds that are left open are drawn.
 
-        Raises WorkflowError with every problem, NotFound for a name that is none, Conflict for a key that came
-        with another request, and OverLimit.
+        Raises WorkflowError with every problem, NotFound for a name that is none, Conflict for a key that
+        came with another request, and OverLimit.
         """
         given = dict(inputs or {})
         words = json.dumps([source, given, list(targets)], sort_keys=True, default=str)
@@ -250,11 +252,11 @@ class Service:
 
     async def job(self, id: str) -> Job:
         """A job. NotFound."""
-        return await self.call(self.store.job, id)  # type: ignore[no-any-return]
+        return await self.call(self.store.job, id)
 
     async def detail(self, id: str) -> Detail:
         """A job whole. NotFound."""
-        return await self.call(self.whole, id)  # type: ignore[no-any-return]
+        return await self.call(self.whole, id)
 
     def whole(self, id: str) -> Detail:
         """A job whole."""
@@ -271,22 +273,21 @@ class Service:
         limit: int = 50,
     ) -> Page:
         """Jobs, newest first, a page at a time."""
-        return await self.call(  # type: ignore[no-any-return]
-            self.store.jobs, states=states, client=client, cursor=cursor, limit=limit
-        )
+        return await self.call(self.store.jobs, states=states, client=client, cursor=cursor, limit=limit)
 
     async def line(self) -> Line:
         """The queue."""
-        return await self.call(self.queue)  # type: ignore[no-any-return]
+        return await self.call(self.queue)
 
     def queue(self) -> Line:
         """The queue."""
         store = self.store
-        running = store.jobs(states=("running",), limit=500).jobs
+        living: tuple[State, ...] = ("running",)
+        running = store.jobs(states=living, limit=500).jobs
         return Line(store.queue.paused, store.waiting(), running, store.counts())
 
     async def cancel(self, id: str) -> Job:
-        """Cancel a job; one that runs stops within a step or two seconds. One that has ended stays as it is."""
+        """Cancel a job: one that runs stops within a step or two seconds; one that has ended stays so."""
         job = await self.changed(self.store.queue.cancel, id)
         await self.dispatcher.cancel(id)
         return job
@@ -315,16 +316,16 @@ class Service:
         """Begin no more jobs, or go on."""
         await self.changed(self.store.queue.pause, on)
 
-    async def changed(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    async def changed(self, function: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> T:
         """What a function gives that changes jobs; those who look at them are told."""
-        found = await self.call(function, *arguments)
+        found = await self.call(function, *arguments, **named)
         self.hub.notice()
         self.dispatcher.wake()
         return found
 
     async def output(self, id: str) -> tuple[Output, Path]:
         """An output and its file. NotFound."""
-        return await self.call(self.store.outputs.find, id)  # type: ignore[no-any-return]
+        return await self.call(self.store.outputs.find, id)
 
     async def trace(self, id: str) -> tuple[Output, Path]:
         """What the last attempt at a job did when, as a Chrome trace. NotFound."""
