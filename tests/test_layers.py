@@ -41,7 +41,7 @@ FENCES = {
     "aiohttp": {"server"},
     "networkx": {"analysis"},
     "sqlite3": {"database", "cache"},
-    "torch": {"types", "codec", "cache", "pool"},
+    "torch": {"types", "codec", "cache", "pool", "worker"},
     "safetensors": {"codec"},
     "diffusers": set(),
     "transformers": set(),
