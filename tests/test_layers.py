@@ -24,7 +24,9 @@ ROWS = [
     "plan fusion planner explanation",
     "frame world limit inspector",
     "executor context body batch trace",
-    "session store database faults jobs journal outputs queue worker sweep notebook board gallery",
+    "session store database faults jobs journal outputs queue sweep notebook board gallery",
+    "channel report worker library",
+    "fleet hub dispatcher service",
     "server",
     "cli __main__",
 ]
