@@ -39,10 +39,9 @@ HEADERS = {
 }
 """What every answer has, unless it says otherwise."""
 HERE = web.AppKey("site", Site)
-CALLER = web.RequestKey("caller", Caller) if hasattr(web, "RequestKey") else "caller"
 REFUSED = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>GraphEngine</title>
-<style>body { font: 16px/1.5 system-ui, sans-serif; max-width: 40em; margin: 4em auto; padding: 0 1em }</style>
+<style>body { font: 16px/1.5 system-ui; max-width: 40em; margin: 4em auto; padding: 0 1em }</style>
 <h1>GraphEngine</h1>
 <p>This server wants its token. Open the link that it printed when it was started; this browser then keeps the
 token as long as the server runs.</p>
@@ -97,6 +96,7 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     found, begun = request.app[HERE], perf_counter()
     id = request["id"] = secrets.token_hex(8)
     caller: Caller | None = None
+    response: web.StreamResponse | None
     try:
         caller = request["caller"] = guard.check(request, found.access)
         response = auth.entrance(request, found.access, caller)

@@ -38,8 +38,8 @@ def shown(request: web.Request, access: Access, token: str) -> bool:
     if values:
         scheme, _, given = values[0].partition(" ")
         return len(values) == 1 and scheme.lower() == "bearer" and same(given.strip(" "), token)
-    given = request.cookies.get(access.cookie)
-    return given is not None and same(given, token)
+    kept = request.cookies.get(access.cookie)
+    return kept is not None and same(kept, token)
 
 
 def same(given: str, token: str) -> bool:

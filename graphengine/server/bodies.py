@@ -261,11 +261,11 @@ class Problems(Given):
 
 
 class Planned(Given):
-    """What would run: how many steps, how many are cached, and how many are not needed because of that."""
+    """The nodes outside of bodies: those that would run, those that are cached, those that nothing needs."""
 
-    steps: int
-    cached: int
-    skipped: int
+    steps: list[str]
+    cached: list[str]
+    skipped: list[str]
 
 
 class Saved(Given):
@@ -326,12 +326,14 @@ class Alive(Given):
 
 
 class Worker(Given):
-    """A worker process."""
+    """A worker process; `job` is the one that it is at, or empty, `memory` its bytes, `starts` how many."""
 
     name: str
     device: str
-    state: str
-    job: str | None
+    ready: bool
+    job: str
+    memory: int
+    starts: int
 
 
 class Ready(Given):

@@ -69,8 +69,8 @@ class Connection(web.RequestHandler):
 
     def __init__(self, door: Door, **options: Any) -> None:
         super().__init__(door, **options)
-        self.door, self.wire = door, None
-        self.wire: asyncio.Transport | None
+        self.door = door
+        self.wire: asyncio.Transport | None = None
         self.timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -62,7 +62,7 @@ def check(request: web.Request, access: Access) -> Caller:
     if origin is not None and not known and normal(origin) != normal(f"{found.scheme}://{found.host}"):
         raise Refused(
             403,
-            "the request comes from a page of another origin; `--allowed-origin` lets one in",
+            "the request comes from a page of another origin; see --allowed-origin",
             name="origin",
         )
     site = (single(request, "Sec-Fetch-Site") or "none").lower()
@@ -97,7 +97,7 @@ def caller(request: web.Request, access: Access) -> Caller:
     if found[1] not in LOOPBACK | access.hosts and found[1] != bound(request):
         raise Refused(
             421,
-            "this server does not go by the name in the Host header; `--allowed-host` adds one",
+            "this server does not go by the name in the Host header; see --allowed-host",
             name="host",
         )
     return Caller(client, scheme, host.lower())

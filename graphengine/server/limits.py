@@ -26,7 +26,6 @@ class Limits(BaseModel):
     problems: int = Field(default=1000, ge=1, description="How many problems one answer tells.")
     sockets: int = Field(default=128, ge=1, description="How many event streams are open.")
     sockets_per_client: int = Field(default=32, ge=1, description="How many event streams a client has open.")
-    jobs_per_client: int = Field(default=1000, ge=1, description="How many jobs of a client wait or run.")
     disk: int = Field(default=100 * GIB, ge=0, description="Size of all outputs and uploads together.")
     connections: int = Field(default=512, ge=1, description="How many connections are open.")
     head_seconds: float = Field(default=10, gt=0, description="Until the head of a request is there.")

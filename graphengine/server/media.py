@@ -33,7 +33,7 @@ UNSAFE = re.compile(r'[\x00-\x1f\x7f"\\/:*?<>|]|\.{2,}')
 
 
 class File(web.FileResponse):
-    """A file of the disk, with ranges. It is written in parts, so that a client that reads none is noticed."""
+    """A file of the disk, with ranges. It is written in parts, so that a client that reads none is seen."""
 
     async def _sendfile(
         self, request: web.BaseRequest, fobj: IO[bytes], offset: int, count: int

@@ -51,9 +51,13 @@ class Running:
         await self.runner.setup()
         assert self.runner.server is not None
         self.door = Door(self.runner.server, self.site.limits)
-        options = {"ssl": self.tls, "ssl_handshake_timeout": HANDSHAKE} if self.tls else {}
-        loop = asyncio.get_running_loop()
-        self.server = await loop.create_server(self.door, sock=self.listener, backlog=BACKLOG, **options)
+        self.server = await asyncio.get_running_loop().create_server(
+            self.door,
+            sock=self.listener,
+            backlog=BACKLOG,
+            ssl=self.tls,
+            ssl_handshake_timeout=HANDSHAKE if self.tls else None,
+        )
         self.door.task = asyncio.create_task(self.door.watch())
 
     async def close(self, grace: float = 5.0) -> None:

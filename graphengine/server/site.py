@@ -11,6 +11,7 @@ from graphengine.server.metrics import Metrics
 from graphengine.server.veil import Veil
 
 if TYPE_CHECKING:
+    from graphengine.registry import Manifest
     from graphengine.server.disk import Disk
     from graphengine.server.pictures import Pictures
     from graphengine.server.streams import Streams
@@ -29,3 +30,5 @@ class Site:
     pictures: Pictures
     disk: Disk
     metrics: Metrics = field(default_factory=Metrics)
+    nodes: list[tuple[Manifest, bytes, str]] = field(default_factory=list)
+    """The node types as they were told last, with their etag: half a megabyte that seldom changes."""

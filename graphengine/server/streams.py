@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from graphengine.errors import NotFound
-from graphengine.jobs import ENDS, Entry
+from graphengine.jobs import ENDS, Entry, Excerpt
 from graphengine.server import log
 from graphengine.server.limits import Limits
 from graphengine.server.problem import over
@@ -25,6 +25,8 @@ from graphengine.server.veil import Veil
 if TYPE_CHECKING:
     from graphengine.hub import Hub, Preview
     from graphengine.service import Service
+
+Texts = asyncio.Queue[str | None]
 
 BATCHES = 64
 """Batches whose text is remembered."""
@@ -43,7 +45,7 @@ class Streams:
         self.limits, self.veil = limits, veil
         self.clients: Counter[str] = Counter()
         self.sockets: set[web.WebSocketResponse] = set()
-        self.queues: set[asyncio.Queue[str | None]] = set()
+        self.queues: set[Texts] = set()
         """What is about to be sent to each reader of server-sent events."""
         self.texts: OrderedDict[tuple[int, int, int, bool], str] = OrderedDict()
 
@@ -158,7 +160,7 @@ class Streams:
         response = web.StreamResponse(headers=SSE)
         response.force_close()
         await response.prepare(request)
-        queue: asyncio.Queue[str | None] = asyncio.Queue(1)
+        queue: Texts = asyncio.Queue(1)
         self.queues.add(queue)
         task = asyncio.create_task(self.fill(queue, service, since, job, ends))
         try:
@@ -174,7 +176,7 @@ class Streams:
             await asyncio.gather(task, return_exceptions=True)
         return response
 
-    async def next(self, queue: asyncio.Queue[str | None]) -> str | None:
+    async def next(self, queue: Texts) -> str | None:
         """The next text, or a sign of life where none comes for a while."""
         try:
             async with asyncio.timeout(self.limits.ping_seconds):
@@ -184,7 +186,7 @@ class Streams:
 
     async def fill(
         self,
-        queue: asyncio.Queue[str | None],
+        queue: Texts,
         service: Service,
         since: int | None,
         job: str | None,
@@ -232,7 +234,12 @@ async def over_with(service: Service, job: str, since: int) -> bool:
             return False
     except NotFound:
         return True
-    return not (await service.events(job, since, 1)).entries
+    return not (await excerpt(service, job, since, 1)).entries
+
+
+async def excerpt(service: Service, job: str, since: int, limit: int) -> Excerpt:
+    """Events of a job after a number, `limit` at most."""
+    return await service.call(service.store.journal.read, since, job=job, limit=limit)
 
 
 async def heard(socket: web.WebSocketResponse) -> None:

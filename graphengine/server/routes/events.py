@@ -11,6 +11,7 @@ from graphengine.server.guard import single
 from graphengine.server.problem import Refused
 from graphengine.server.route import Call, Route
 from graphengine.server.routes.jobs import asked
+from graphengine.server.streams import excerpt
 
 SSE = "text/event-stream"
 
@@ -31,14 +32,14 @@ async def followed(call: Call, query: bodies.EventsQuery) -> web.StreamResponse:
 
 
 async def of_job(call: Call, query: bodies.JobEventsQuery) -> bodies.Events | web.StreamResponse:
-    """The events of a job after a number; as they happen, until it has ended, if server-sent ones are accepted."""
+    """The events of a job after a number; as they happen, until it has ended, if server-sent is accepted."""
     site, id = call.site, asked(call)
     await site.service.job(id)
     if SSE in call.request.headers.get("Accept", ""):
         with site.streams.place(call.caller.client):
             since = last_seen(call.request, query.since)
             return await site.streams.events(call.request, site.service, since, id, ends=True)
-    found = await site.service.events(id, query.since, query.limit)
+    found = await excerpt(site.service, id, query.since, query.limit)
     rows = [json.loads(site.streams.entry(entry)) for entry in found.entries]
     return bodies.Events(
         events=[bodies.Entry.model_validate(row) for row in rows], last=found.last, lost=found.lost

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from graphengine.server import bodies, metrics
 from graphengine.server.metrics import Row
 from graphengine.server.route import Answer, Call, Route
+
+if TYPE_CHECKING:
+    from graphengine.service import Line
 
 Family = tuple[str, str, str, Sequence[Row]]
 
@@ -21,9 +25,10 @@ async def live(call: Call) -> bodies.Alive:
 async def ready(call: Call) -> Answer:
     """Whether jobs are run: 200 if a worker is ready, else 503."""
     found = call.site.service.health()
+    line = await call.site.service.line()
     body = bodies.Ready(
         ready=found.ready,
-        paused=found.paused,
+        paused=line.paused,
         workers=[bodies.Worker(**worker._asdict()) for worker in found.workers],
     )
     return Answer(body, 200 if found.ready else 503)
@@ -31,19 +36,19 @@ async def ready(call: Call) -> Answer:
 
 async def measured(call: Call) -> web.Response:
     """Numbers for Prometheus."""
-    used = await call.site.disk.use()
-    text = call.site.metrics.text(families(call, used))
+    used, line = await call.site.disk.use(), await call.site.service.line()
+    text = call.site.metrics.text(families(call, line, used))
     return web.Response(body=text.encode(), headers={"Content-Type": metrics.MEDIA})
 
 
-def families(call: Call, used: int) -> Iterator[Family]:
+def families(call: Call, line: Line, used: int) -> Iterator[Family]:
     """How things stand."""
     site, found = call.site, call.site.service.health()
-    jobs = [Row(number, {"state": state}) for state, number in found.counts.items()]
+    jobs = [Row(number, {"state": state}) for state, number in line.counts.items()]
     workers = [Row(int(worker.ready), {"worker": worker.name}) for worker in found.workers]
     yield "graphengine_jobs", "gauge", "Jobs by state.", jobs
-    yield "graphengine_queue_length", "gauge", "Jobs that wait.", [Row(found.counts.get("queued", 0))]
-    yield "graphengine_queue_paused", "gauge", "Whether no more jobs are begun.", [Row(int(found.paused))]
+    yield "graphengine_queue_length", "gauge", "Jobs that wait.", [Row(len(line.waiting))]
+    yield "graphengine_queue_paused", "gauge", "Whether no more jobs are begun.", [Row(int(line.paused))]
     yield "graphengine_worker_ready", "gauge", "Whether a worker can take a job.", workers
     memory = [Row(worker.memory, {"worker": worker.name}) for worker in found.workers]
     yield "graphengine_worker_memory_bytes", "gauge", "Memory of a worker.", memory

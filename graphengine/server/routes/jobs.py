@@ -60,7 +60,7 @@ async def submit(call: Call, body: bodies.Submit) -> Answer:
             key=key,
         )
     except OverLimit as error:
-        most = site.limits.jobs_per_client
+        most = site.service.settings.jobs_per_client
         raise over("jobs_per_client", most, str(error), 429) from None
     headers = {"Location": f"/api/jobs/{job.id}"}
     return Answer(body_of(call, job), 201 if new else 200, headers)

@@ -13,6 +13,7 @@ FIELDS = tuple(bodies.Model.model_fields)
 async def listed(call: Call) -> bodies.Models:
     """List everything under the model roots; weights are not read."""
     veil = call.site.veil
+    await call.site.service.types()
     rows = await asyncio.to_thread(call.site.service.models)
     return bodies.Models(
         models=[

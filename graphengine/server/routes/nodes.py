@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
 
 from blake3 import blake3
 
 from graphengine.errors import Problem
 from graphengine.registry import Manifest
 from graphengine.server import bodies
-from graphengine.server.problem import Refused
 from graphengine.server.route import Answer, Call, Route
 from graphengine.server.veil import Veil
 
 INSIDE = {"module", "name", "code"}
 """Fields of a node type that are of no use outside of the engine."""
-LAST: dict[int, tuple[Manifest, bytes, str]] = {}
-"""The answer to the manifest that was asked for last: it holds half a megabyte and seldom changes."""
 
 
 async def listed(call: Call) -> Answer:
     """Every type of nodes with its inputs, outputs and hints for an editor; the wire types and packs."""
-    manifest = call.site.service.manifest
-    if id(manifest) not in LAST:
-        text = await asyncio.to_thread(written, manifest, call.site.veil)
-        LAST.clear()
-        LAST[id(manifest)] = manifest, text, f'"{blake3(text).hexdigest(length=16)}"'
-    _, text, etag = LAST[id(manifest)]
+    site = call.site
+    manifest = await site.service.types()
+    if not site.nodes or site.nodes[0][0] is not manifest:
+        text = await asyncio.to_thread(written, manifest, site.veil)
+        site.nodes[:] = [(manifest, text, f'"{blake3(text).hexdigest(length=16)}"')]
+    _, text, etag = site.nodes[0]
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if etag in [
-        tag.strip().removeprefix("W/") for tag in call.request.headers.get("If-None-Match", "").split(",")
-    ]:
+    known = call.request.headers.get("If-None-Match", "").split(",")
+    if etag in [tag.strip().removeprefix("W/") for tag in known]:
         return Answer(None, 304, headers)
     return Answer(text, 200, headers)
 
@@ -73,10 +68,8 @@ async def checked(call: Call, body: bodies.Check) -> bodies.Problems:
 
 async def planned(call: Call, body: bodies.Plan) -> bodies.Planned:
     """What of a workflow would run, and what is cached."""
-    found: Any = await call.site.service.plan(body.workflow, body.inputs, body.targets)
-    if found is None:
-        raise Refused(503, "no worker has answered")
-    return bodies.Planned(steps=found.steps, cached=found.cached, skipped=found.skipped)
+    found = await call.site.service.plan(body.workflow, body.inputs, body.targets)
+    return bodies.Planned(steps=list(found.steps), cached=list(found.cached), skipped=list(found.skipped))
 
 
 ROUTES = (

@@ -35,7 +35,7 @@ TYPES = {
 """The files that an editor may be made of."""
 NO_EDITOR = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>GraphEngine</title>
-<style>body { font: 16px/1.5 system-ui, sans-serif; max-width: 40em; margin: 4em auto; padding: 0 1em }</style>
+<style>body { font: 16px/1.5 system-ui; max-width: 40em; margin: 4em auto; padding: 0 1em }</style>
 <h1>GraphEngine</h1>
 <p>The server runs, and its graph editor has not been built. In a checkout, <code>make web</code> builds it;
 then load this page again. A wheel holds it already.</p>

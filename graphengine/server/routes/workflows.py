@@ -40,7 +40,7 @@ async def read(call: Call) -> Answer:
 
 
 async def write(call: Call, body: bytes) -> Answer:
-    """Save a workflow: `If-Match` is the etag of the version that it replaces, `If-None-Match: *` says new."""
+    """Save a workflow: `If-Match` has the etag of the version that it replaces, `If-None-Match: *` says new."""
     name, library = call.name("name"), call.site.service.library
     if not NAME(name):
         raise Refused(422, f"a workflow cannot have this name; {RULE}", name="name")
@@ -48,9 +48,8 @@ async def write(call: Call, body: bytes) -> Answer:
     if create and single(call.request, "If-None-Match") != "*":
         raise Refused(400, "If-None-Match is * here: there must be no workflow of this name")
     if match is None and not create:
-        raise Refused(
-            428, "say with If-Match which version is replaced, or with If-None-Match: * that it is new"
-        )
+        text = "say with If-Match which version is replaced, or with If-None-Match: * that it is new"
+        raise Refused(428, text)
     await call.site.disk.room(len(body))
     try:
         etag = await asyncio.to_thread(
