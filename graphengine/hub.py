@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -97,7 +97,7 @@ class Hub:
         """Whether events after this number are not there any more."""
         return bool((await self.call(self.journal.read, since, limit=1)).lost)
 
-    async def follow(self, since: int, job: str | None = None) -> AsyncIterator[tuple[Entry, ...]]:
+    async def follow(self, since: int, job: str | None = None) -> AsyncGenerator[tuple[Entry, ...], None]:
         """The events after a number, of one job or of all, and then each as it happens, until `close`."""
         while True:
             turn = self.turn
@@ -133,7 +133,7 @@ class Hub:
         for key in [key for key in self.pictures if key[0] == job]:
             del self.pictures[key]
 
-    async def previews(self, job: str | None = None) -> AsyncIterator[Preview]:
+    async def previews(self, job: str | None = None) -> AsyncGenerator[Preview, None]:
         """The newest picture of each node, and then each that comes; a slow reader is given the newest."""
         seen = 0
         while True:

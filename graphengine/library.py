@@ -90,9 +90,7 @@ class Library:
         """The text of a workflow and its etag. NotFound if there is none."""
         path = self.file(self.folder, name) or self.file(self.shipped, name)
         if path is None:
-            raise NotFound(
-                f"there is no workflow {name[:80]!r}; the list of workflows has all that are there"
-            )
+            raise NotFound(f"there is no workflow {name[:80]!r}; the list has all that are there")
         try:
             text = self.text(path)
         except FileNotFoundError:

@@ -24,6 +24,7 @@ from graphengine.cli.models import models
 from graphengine.cli.nodes import nodes
 from graphengine.cli.run import run
 from graphengine.cli.schema import schema
+from graphengine.cli.serve import serve
 from graphengine.cli.status import Status
 from graphengine.cli.validate import validate
 from graphengine.errors import GraphEngineError, WorkflowError
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, validate, explain, format, diff, nodes, graph, gallery, schema):
+for command in (run, validate, explain, format, diff, nodes, graph, gallery, schema, serve):
     app.command()(command)
 app.add_typer(cache)
 app.add_typer(models)
