@@ -45,6 +45,12 @@ class Settings(BaseSettings):
     token: SecretStr | None = Field(
         default=None, min_length=16, description="What the server's clients must show; made anew if not set."
     )
+    url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Address of the server that commands speak to, such as https://paint.example:8420; "
+        "without it, the server of this machine.",
+    )
     memory_cache: ByteSize = Field(
         default=ByteSize(GIB), ge=0, description="Size of the cache in memory, such as 2GB; 0 is off."
     )

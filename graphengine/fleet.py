@@ -289,7 +289,8 @@ class LocalFleet:
             if process.popen.poll() is None:
                 with suppress(subprocess.TimeoutExpired):
                     await asyncio.to_thread(process.popen.wait, 1.0)
-            process.kill("it closed its channel")
+            if process.popen.poll() is None:
+                process.kill("it closed its channel")
             code = await asyncio.to_thread(process.popen.wait)
         return process.verdict if process.verdict and code < 0 else in_words(code)
 

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from graphengine import events
+from graphengine.errors import GraphEngineError
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
@@ -48,6 +49,7 @@ class Report:
         self.outer: set[str] = set()
         self.gathered: dict[object, dict[str, Any]] = {}
         self.shown: dict[str, float] = {}
+        self.told = 0
         self.closed = False
         self.change = Condition()
         self.thread = Thread(target=self.sending, daemon=True, name="graphengine-report")
@@ -61,19 +63,20 @@ class Report:
         if isinstance(event, events.RunPlanned):
             self.outer.update(event.steps, event.cached, event.skipped)
         with self.change:
-            for number, data in enumerate(told(event)):
-                self.gathered.pop(key := self.about(event, number), None)
+            for data in told(event):
+                self.gathered.pop(key := self.about(event), None)
                 self.gathered[key] = data
             self.change.notify()
 
-    def about(self, event: events.Event, number: int) -> object:
-        """What only the newest event of is worth sending; for most that is the event itself."""
+    def about(self, event: events.Event) -> object:
+        """What only the newest event of is worth sending; for most that is the event itself, by a number."""
         node = getattr(event, "node", "")
         if isinstance(event, events.NodeProgress | events.BodyFinished):
             return type(event), node
         if node and node not in self.outer and not isinstance(event, events.NodeOutput | events.NodeFailed):
             return node  # of a round of a loop, how far it is
-        return id(event), len(self.gathered), number
+        self.told += 1
+        return self.told
 
     def preview(self, event: events.NodePreview) -> None:
         """Show a picture, unless one of this node was shown just now."""
@@ -161,7 +164,13 @@ def encoded(picture: Pillow.Image, form: str) -> bytes:
 
 def failures(failed: Sequence[tuple[str, BaseException]]) -> str:
     """Why a run failed, in a few lines."""
-    lines = [f"{node}: {error or type(error).__name__}" for node, error in failed[:8]]
+    lines = [f"{node}: {reason(error)}" for node, error in failed[:8]]
     if len(failed) > len(lines):
         lines.append(f"and {len(failed) - len(lines)} more")
     return discreet("\n".join(lines))
+
+
+def reason(error: BaseException) -> str:
+    """What an error says; of one that is not the engine's own, its kind too."""
+    kind = "" if isinstance(error, GraphEngineError) else type(error).__name__
+    return ": ".join(part for part in (kind, str(error)) if part)

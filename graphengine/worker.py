@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from graphengine.config import Settings
     from graphengine.session import Outcome
 
+IDLE = 0.2
+"""Seconds without a job after which a new worker makes itself ready for the first."""
 BEAT = 1.0
 """Seconds between two signs of life."""
 PNG = "image/png"
@@ -114,9 +116,19 @@ class Worker:
             self.session.cancel()
 
     def work(self) -> None:
-        """Run orders until told to stop. By the thread that the device belongs to."""
-        while (order := self.orders.get()) is not None:
+        """Run orders until told to stop. By the thread that the device belongs to.
+
+        What almost every job needs and what takes seconds to import is imported as soon as none waits.
+        """
+        try:
+            order = self.orders.get(timeout=IDLE)
+        except Empty:
+            import torch  # noqa: F401
+
+            order = self.orders.get()
+        while order is not None:
             self.run(order)
+            order = self.orders.get()
 
     def run(self, order: Order) -> None:
         """Run a job and tell how it ended; never raises for what a job does."""
@@ -287,7 +299,8 @@ def main() -> None:
 
     Thread(target=listen, daemon=True, name="graphengine-channel").start()
     Thread(target=worker.beat, daemon=True, name="graphengine-beat").start()
-    device = session.pool.device.name  # imports torch
+    # Which device `auto` is, torch knows; one that is named is ready before torch is.
+    device = "cpu" if settings.device == "cpu" else session.pool.device.name
     session.manifest  # noqa: B018 - so that the first job need not wait for it
     channel.send(Message({"kind": "ready", "device": device, "pid": os.getpid(), "memory": memory()}))
     worker.work()
