@@ -32,16 +32,23 @@ AGAIN = 1.0
 """Seconds after which something that the disk has refused is tried again."""
 TIMES = 60
 """How often it is."""
+MISSING = 3
+"""Rounds after which a job that no worker has is lost."""
 
 
 @dataclass(slots=True)
 class Running:
-    """A job at a worker. `heard` is when its last event came."""
+    """A job at a worker. `heard` is when its last event came, `ending` whether its end is being published.
+
+    `missing` counts the rounds in which the worker knew nothing of it.
+    """
 
     lease: Lease
     worker: str
     staging: Path
     heard: float
+    ending: bool = False
+    missing: int = 0
 
 
 class Dispatcher:
@@ -183,6 +190,14 @@ class Dispatcher:
     async def end(self, ended: Ended) -> None:
         """Publish what a job gave, and end it. While the disk refuses, it is tried again."""
         running = self.running[ended.job]
+        running.ending = True
+        try:
+            await self.publish(running, ended)
+        finally:
+            running.ending = False
+
+    async def publish(self, running: Running, ended: Ended) -> None:
+        """Publish what a job gave, and end it."""
         state, error = ended.state, ended.error
         drafts = []
         if state == "done":
@@ -210,8 +225,9 @@ class Dispatcher:
             except StoreError as problem:
                 log.error("a result cannot be published: %s", problem, extra={"job": ended.job})
                 await asyncio.sleep(AGAIN)
-                if await self.call(self.store.queue.heartbeat, running.lease) is None:
-                    break
+        else:
+            await self.lose(ended.job, ended.epoch, "its result could not be published")
+            return
         log.info(state, extra={"job": ended.job, "worker": running.worker})
         await self.settle(ended.job)
 
@@ -262,6 +278,12 @@ class Dispatcher:
         if lease is None:  # taken for dead, by a clock that jumped
             await self.fleet.cancel(job, epoch)
             await self.settle(job)
+        elif running.ending:
+            return
+        elif not any(w.name == running.worker and w.job == job for w in self.fleet.workers()):
+            running.missing += 1  # its end may be on the way; or the disk refused when it came
+            if running.missing >= MISSING:
+                await self.lose(job, epoch, "nothing more came from it")
         elif lease.cancelling:
             await self.fleet.cancel(job, epoch)
         elif self.stall is not None and now() - running.heard > self.stall:
