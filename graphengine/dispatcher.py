@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from graphengine.errors import StoreError, Unavailable
-from graphengine.fleet import Ended, Fleet, Gone, Report, Shown, Told
+from graphengine.fleet import Ended, Fleet, Gone, Logged, Report, Shown, Told
 from graphengine.hub import Hub, Preview
 from graphengine.jobs import TRACE, Draft, Lease
 from graphengine.journal import EVENT_LIMIT
@@ -170,6 +170,8 @@ class Dispatcher:
                     self.hub.show(
                         Preview(job, report.node, report.media, report.width, report.height, report.data)
                     )
+            case Logged(worker, job, node, text):
+                log.error(text, extra={"worker": worker, "job": job, "node": node})
             case Ended():
                 if self.of(report.job, report.epoch) is not None:
                     await self.end(report)

@@ -141,7 +141,8 @@ class Worker:
         except GraphEngineError as error:
             head |= {"state": "failed", "error": discreet(str(error)) or type(error).__name__}
         except Exception as error:  # a job must not end the worker
-            traceback.print_exc()
+            text = traceback.format_exc()
+            self.send(Message({"kind": "log", "job": order.job, "node": "", "text": text}))
             head |= {"state": "failed", "error": discreet(f"{type(error).__name__}: {error}")}
         finally:
             self.current = None
@@ -184,6 +185,12 @@ class Worker:
         result = self.results(outcome)
         if not files and outcome.state == "done":
             files = unsaved(outcome, staging)
+        for node, error in outcome.failures.items():
+            if not isinstance(
+                error, GraphEngineError
+            ):  # what surprised a node, its author wants to see whole
+                text = "".join(traceback.format_exception(error))
+                self.send(Message({"kind": "log", "job": order.job, "node": node, "text": text}))
         ended = {"state": outcome.state, "files": files, "result": result, "trace": str(trace)}
         if outcome.state == "failed":
             ended["error"] = failures(list(outcome.failures.items())) or "a node failed"
