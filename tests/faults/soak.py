@@ -16,7 +16,7 @@ def resident(server: Server) -> tuple[int, int]:
     return sizes[0], sizes[1]
 
 
-def soak(jobs: int, warm: int = 800) -> tuple[float, float]:
+def soak(jobs: int, warm: int = 1500) -> tuple[float, float]:
     """Bytes a job by which server and worker grow, after some jobs that warm them up."""
     with serving() as server:
         client = server.client
