@@ -68,7 +68,8 @@ class Hands:
 
     async def work(self, order: Order) -> None:
         name = json.loads(order.workflow).get("name", "")
-        state, error, files = "done", "", []
+        state, error = "done", ""
+        files: list[dict[str, str]] = []
         try:
             self.tell(order, {"event": "node_started", "node": "add"})
             picture = Shown(order.job, order.epoch, "add", "image/png", 4, 4, png(4, 4))
@@ -77,18 +78,12 @@ class Hands:
                 await asyncio.Event().wait()
             if name == "fails":
                 state, error = "failed", f"add: ValueError: {Path.home()}/secret.txt is not there"
-            folder = Path(order.staging)
-            folder.mkdir(parents=True, exist_ok=True)
-            for file, media, content in OUTPUTS:
-                (folder / str(len(files))).write_bytes(content)
-                files.append({"name": file, "media": media, "path": str(folder / str(len(files)))})
+            files = written(order.staging)
             self.tell(order, {"event": "node_finished", "node": "add", "seconds": 0.1})
         except asyncio.CancelledError:
             state, files = "cancelled", []
         self.order = None
-        self.reports.put_nowait(
-            Ended("hands", order.job, order.epoch, state, error, files, {"sum": 3.0}, "")
-        )
+        self.reports.put_nowait(Ended("hands", order.job, order.epoch, state, error, files, {"sum": 3.0}, ""))
 
     def tell(self, order: Order, *events: Mapping[str, Any]) -> None:
         self.reports.put_nowait(Told(order.job, order.epoch, [json.dumps(event) for event in events]))
@@ -114,6 +109,16 @@ class Hands:
             self.task.cancel()
             await asyncio.gather(self.task, return_exceptions=True)
         self.reports.put_nowait(None)
+
+
+def written(staging: str) -> list[dict[str, str]]:
+    """Write the files that a job gives."""
+    folder, files = Path(staging), []
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, (file, media, content) in enumerate(OUTPUTS):
+        (folder / str(number)).write_bytes(content)
+        files.append({"name": file, "media": media, "path": str(folder / str(number))})
+    return files
 
 
 def png(width: int, height: int, mode: str = "RGB") -> bytes:
@@ -169,6 +174,7 @@ class Live:
         await self.service.start()
         self.running = Running(self.service, self.settings, access, self.listener, limits=self.limits)
         await self.running.start()
+        await self.service.types()
 
     def __exit__(self, *error: object) -> None:
         self.do(self.stop())
@@ -244,9 +250,7 @@ class Live:
 
     def ended(self, id: str) -> dict[str, Any]:
         """A job when it has ended."""
-        return self.until(
-            lambda: (job := self.ask("GET", f"/api/jobs/{id}").json)["state"] in ENDS and job  # noqa: F821
-        )
+        return self.until(lambda: (job := self.ask("GET", f"/api/jobs/{id}").json)["state"] in ENDS and job)
 
     def until(self, true: Callable[[], Any], seconds: float = 20) -> Any:
         """Wait until something is true; gives it."""

@@ -79,7 +79,9 @@ def test_a_socket_is_told_when_something_is_missing(live):
 def test_pictures_come_as_binary_frames_to_who_wants_them(live):
     async def scene(wire):
         job = await asyncio.to_thread(live.submit, "slow")
-        while (message := await wire.receive()).type != aiohttp.WSMsgType.BINARY or job not in str(message.data):
+        while (message := await wire.receive()).type != aiohttp.WSMsgType.BINARY or job not in str(
+            message.data
+        ):
             assert message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
         await asyncio.to_thread(live.ask, "POST", f"/api/jobs/{job}/cancel")
         return job, message.data
@@ -150,7 +152,8 @@ def test_events_of_all_jobs_are_server_sent_to_who_has_no_websocket(live):
     job = live.submit()
     live.ended(job)
     first = live.ask("GET", f"/api/jobs/{job}/events").json["events"][0]["sequence"]
-    request = f"GET /api/events?since={first - 1} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    headers = f"Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+    request = f"GET /api/events?since={first - 1} HTTP/1.1\r\n{headers}\r\n"
     with socket.create_connection(("127.0.0.1", live.port), timeout=10) as wire:
         wire.sendall(request.encode())
         text = b""

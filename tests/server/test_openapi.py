@@ -94,7 +94,10 @@ def test_answers_are_as_they_are_described(live, document):
 def test_every_route_and_every_limit_is_in_the_readme():
     for route in ROUTES:
         path = re.sub(r":[^}]+", "", route.path)
-        assert re.search(rf"^\| `{route.method} {re.escape(path)}`", README, re.MULTILINE), (route.method, path)
+        assert re.search(rf"^\| `{route.method} {re.escape(path)}`", README, re.MULTILINE), (
+            route.method,
+            path,
+        )
     rows = re.findall(r"^\| `(?:GET|POST|PUT|PATCH|DELETE) (\S+)`", README, re.MULTILINE)
     assert set(rows) == {re.sub(r":[^}]+", "", route.path) for route in ROUTES}
     for name in Limits.model_fields:

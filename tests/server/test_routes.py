@@ -151,7 +151,9 @@ def test_a_workflow_is_saved_changed_and_removed_by_who_has_seen_it(live):
     assert read.headers["ETag"] == made.headers["ETag"] == f'"{made.json["etag"]}"'
     known = {"If-None-Match": read.headers["ETag"]}
     assert live.ask("GET", "/api/workflows/mine", headers=known).status == 304
-    changed = live.ask("PUT", "/api/workflows/mine", FLOW | {"name": "New"}, {"If-Match": read.headers["ETag"]})
+    changed = live.ask(
+        "PUT", "/api/workflows/mine", FLOW | {"name": "New"}, {"If-Match": read.headers["ETag"]}
+    )
     assert changed.status == 200
     stale = live.ask("PUT", "/api/workflows/mine", FLOW, {"If-Match": read.headers["ETag"]})
     assert (stale.status, stale.json["type"]) == (412, "/problems/changed")
