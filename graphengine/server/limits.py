@@ -21,6 +21,7 @@ class Limits(BaseSettings):
     line: int = Field(default=8 * KIB, ge=64, description="Size of the address in a request.")
     header: int = Field(default=8 * KIB, ge=64, description="Size of one header.")
     headers: int = Field(default=64, ge=8, description="How many headers a request has.")
+    head: int = Field(default=64 * KIB, ge=64, description="Size of the address and all headers together.")
     nodes: int = Field(default=50_000, ge=1, description="How many nodes a workflow has.")
     items: int = Field(default=100_000, ge=1, description="How many items a list or an object has.")
     string: int = Field(default=1_000_000, ge=1, description="How many characters a text has.")
