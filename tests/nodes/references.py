@@ -52,8 +52,13 @@ def theirs(pipeline: Any, **options: Any) -> tuple[Tensor, Tensor]:
         "StableDiffusionXLImg2ImgPipeline",
     )
     size = {} if own_size else {"height": SIDE, "width": SIDE}
-    settings = {"num_inference_steps": STEPS, "generator": torch.Generator().manual_seed(SEED), **size}
-    found = pipeline(PROMPT, **(settings | options), output_type="pt", callback_on_step_end=remember).images
+    settings = {
+        "prompt": PROMPT,
+        "num_inference_steps": STEPS,
+        "generator": torch.Generator().manual_seed(SEED),
+        **size,
+    }
+    found = pipeline(**(settings | options), output_type="pt", callback_on_step_end=remember).images
     latents = last["latents"]
     if latents.ndim == 3:
         latents = unpacked(latents, SIDE // 2, SIDE // 2)
