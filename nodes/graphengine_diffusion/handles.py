@@ -353,21 +353,30 @@ class VAE:
 class ControlNet:
     """A handle of a ControlNet, with the numbers that nodes need without loading it.
 
-    It reads latents of `channels`, vectors of a text that are `text_width` wide, and a picture of `colours`
-    channels, `factor` pixels to one latent along each side. `sized` says that it is told the size of the
-    picture and the text as one vector too, as SDXL is. `widths` are the channels of its levels, each of which
-    has `layers` layers: they tell what its residuals look like.
+    It reads latents of `channels`, vectors of a text that are `text_width` wide, the text as one vector of
+    `pooled_width` (0: none, or as SDXL does where `sized` says so: then it is told the size of the picture
+    too), and a picture of `colours` channels, `factor` pixels to one latent along each side; or, where
+    `colours` is 0, the picture's latents.
+
+    `widths` are the channels of the levels of a U-Net, each of which has `layers` layers: they tell what its
+    residuals look like. `blind` says that it was trained on zeros in place of the text as one vector, and
+    latents without their shift; `guidance` that it reads a strength of guidance. `modes` is how many kinds of
+    pictures it knows, where it must be told which.
     """
 
     model: str
     part: Part
     channels: int
     text_width: int
-    colours: int
-    factor: int
-    sized: bool
-    widths: tuple[int, ...]
-    layers: int
+    colours: int = 0
+    factor: int = 8
+    sized: bool = False
+    widths: tuple[int, ...] = ()
+    layers: int = 0
+    pooled_width: int = 0
+    blind: bool = False
+    guidance: bool = False
+    modes: int = 0
 
     @property
     def members(self) -> tuple[Part]:
