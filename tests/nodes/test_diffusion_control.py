@@ -10,7 +10,7 @@ import pytest
 import torch
 from nodes.parity import parity_row
 from nodes.singlefiles import written
-from nodes.tinymodels import Shelf, sd1, sdxl
+from nodes.tinymodels import Shelf, sd1, sd2, sdxl
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -259,6 +259,20 @@ def test_a_control_net_of_another_family_is_told(models: Any) -> None:
         control_residuals(net, many, step, text, picture(), ctx=ctx)
     with pytest.raises(ValueError, match="reads the text as one vector too, as SDXL does"):
         control_residuals(replace(net, sized=True), x, step, text, picture(), ctx=ctx)
+
+
+@pytest.mark.parity
+def test_a_control_net_of_a_model_that_predicts_v(tmp_path: Path) -> None:
+    pipeline = sd2()
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.save_pretrained(tmp_path / "wide", safe_serialization=True)
+    module = control_net_for(pipeline.unet, 7)
+    module.save_pretrained(tmp_path / "edges_wide", safe_serialization=True)
+    ctx = Shelf(tmp_path)
+    control = {"control_net": load_control_net("edges_wide", ctx), "image": picture(), "strength": 0.5}
+    found = ours(ctx, [control], "wide")
+    wanted = theirs(pipeline, module, planes(picture()), controlnet_conditioning_scale=0.5)
+    parity_row("sd2: a ControlNet in the loop, two calls as one", found, wanted)
 
 
 @pytest.mark.parity
