@@ -112,7 +112,13 @@ def first(rows: Rows) -> None:
     rows.run(f"PRAGMA application_id = {APPLICATION}")
 
 
-MIGRATIONS: tuple[Callable[[Rows], None], ...] = (first,)
+def named(rows: Rows) -> None:
+    """Version 2: jobs have the name of their workflow, and the plain values that they gave."""
+    rows.run("ALTER TABLE jobs ADD COLUMN name TEXT NOT NULL DEFAULT ''")
+    rows.run("ALTER TABLE jobs ADD COLUMN result TEXT NOT NULL DEFAULT '{}'")
+
+
+MIGRATIONS: tuple[Callable[[Rows], None], ...] = (first, named)
 """One function a version: number N makes N out of N - 1. They are only ever added to."""
 
 

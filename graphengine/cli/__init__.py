@@ -32,6 +32,7 @@ from graphengine.cli.queue import queue
 from graphengine.cli.retry import retry
 from graphengine.cli.run import run
 from graphengine.cli.schema import schema
+from graphengine.cli.serve import serve
 from graphengine.cli.status import Status
 from graphengine.cli.submit import submit
 from graphengine.cli.validate import validate
@@ -47,7 +48,7 @@ app = typer.Typer(
 )
 for command in (
     *(run, validate, explain, format, diff, nodes, graph, gallery, schema),
-    *(submit, jobs, logs, fetch, cancel, retry, backup, doctor),
+    *(serve, submit, jobs, logs, fetch, cancel, retry, backup, doctor),
 ):
     app.command()(command)
 app.add_typer(queue)
