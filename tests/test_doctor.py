@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from standin import TOKEN, standing_in
+from served import serving
 
 from graphengine import doctor, resources
 from graphengine.config import Settings
@@ -332,18 +331,22 @@ def test_the_port_is_free_or_it_is_told(settings: Settings) -> None:
 def test_a_server_is_asked_how_it_is(
     settings: Settings, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    note = settings.data / "server.json"
-    with standing_in(tmp_path / "server", cache) as server:
-        note.parent.mkdir()
-        note.write_text(json.dumps({"url": server.url, "token": TOKEN, "pid": 1}))
-        note.chmod(0o600)
-        assert [each.level for each in look("server", settings)] == ["ok"]
+    with serving(tmp_path, cache) as server:
+        note = settings.data / "server.json"
+        assert [(each.level, each.text) for each in look("server", settings)] == [
+            ("ok", f"{server.behind} is ready")
+        ]
+        assert worst(list(examine(settings))).level != "problem"
         note.chmod(0o644)
         assert worst(look("server", settings)).remedy.startswith("chmod 600")
         note.chmod(0o600)
         monkeypatch.setattr("graphengine.doctor.Client.health", lambda client: {"ready": False})
         assert "no worker is ready" in worst(look("server", settings)).text
-    monkeypatch.undo()
+        monkeypatch.undo()
+        left = note.read_text()
+    assert look("server", settings)[0].text == "none runs on this machine"
+    note.write_text(left)  # as `kill -9` leaves it
+    note.chmod(0o600)
     found = worst(look("server", settings))
     assert (found.level, "does not answer" in found.text) == ("warning", True)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from standin import TOKEN, StandIn, standing_in
+from served import TOKEN, Served
 
 from graphengine.cli import main
 
@@ -109,19 +109,12 @@ def sum_file(write: Callable[..., str]) -> str:
     )
 
 
-@pytest.fixture(scope="session")
-def server(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
-    """A server for the commands that speak to one."""
-    with standing_in(tmp_path_factory.mktemp("server"), cache) as found:
-        yield found
-
-
 @pytest.fixture
-def client(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def client(served: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A client of that server, which the environment names for commands too."""
     from graphengine.client import Client
 
-    monkeypatch.setenv("GRAPHENGINE_URL", server.url)
+    monkeypatch.setenv("GRAPHENGINE_URL", served.url)
     monkeypatch.setenv("GRAPHENGINE_TOKEN", TOKEN)
     found = Client()
     yield found

@@ -55,11 +55,11 @@ def test_a_job_is_moved(graphengine, client):
     assert "only a job that is queued has a place in the queue" in done.err
 
 
-def test_the_server_may_be_named_before_or_after_the_command(graphengine, server, monkeypatch, tmp_path):
-    from standin import TOKEN
+def test_the_server_may_be_named_before_or_after_the_command(graphengine, served, monkeypatch, tmp_path):
+    from served import TOKEN
 
     monkeypatch.setenv("GRAPHENGINE_DATA", str(tmp_path))
-    named = ["--url", server.url, "--token", TOKEN]
+    named = ["--url", served.url, "--token", TOKEN]
     assert graphengine("queue", *named, "pause").status == 0
     assert graphengine("queue", "resume", *named).status == 0
     assert graphengine("queue", *named).status == 0
