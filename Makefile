@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench fuzz soak format clean
+.PHONY: demo test bench fuzz soak faults format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed  ## paint a picture: make demo PROMPT="a boat on a lake" SEED=3
@@ -26,6 +26,9 @@ fuzz: $(VENV)/.tested  ## thousands of broken requests to a live server
 
 soak: $(VENV)/.tested  ## the engine's laws, tried at length
 	HYPOTHESIS_PROFILE=long $(BIN)/pytest -q tests/laws
+
+faults: $(VENV)/.tested  ## kills, broken requests and long runs of the server (half an hour)
+	PYTHONPATH=tests $(BIN)/python tests/faults
 
 format: $(VENV)/.tested  ## put the code in order
 	$(BIN)/ruff check --fix .

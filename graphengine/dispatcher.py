@@ -80,9 +80,9 @@ class Dispatcher:
         """Begin: what an earlier process left is cleared, and its jobs are taken back."""
         staging = self.store.folder / "staging"
         await asyncio.to_thread(shutil.rmtree, staging, ignore_errors=True)
-        await self.call(self.store.sweep)
         for job in (await self.call(self.store.jobs, states=("running",), limit=500)).jobs:
             await self.call(self.store.queue.expire, job.worker)
+        await self.call(self.store.sweep)  # when no lease holds the files that were being written
         await self.fleet.start()
         self.tasks = {
             asyncio.create_task(loop) for loop in (self.claiming(), self.listening(), self.beating())

@@ -260,13 +260,17 @@ def test_an_event_that_is_too_large_is_left_out_and_the_others_are_not(tmp_path:
 def test_what_an_earlier_process_left_is_taken_back_and_its_files_are_cleared(tmp_path: Path) -> None:
     with Store(tmp_path / "data") as store:
         job = store.submit(REQUEST)
-        assert store.queue.claim("w1") is not None
+        lease = store.queue.claim("w1")
+        assert lease is not None
+        left = store.outputs.folder / f".writing-{job.id}-{lease.epoch}-{'0' * 16}"
+        left.write_bytes(b"half of a pict")
     (tmp_path / "data" / "staging" / "x-1").mkdir(parents=True)
 
     async def play() -> None:
         async with scene(tmp_path) as s:
             order = await s.order(0)
             assert not (tmp_path / "data" / "staging" / "x-1").exists()
+            assert not left.exists()
             s.fleet.end(order)
             assert (await s.state(job, "done")).attempts == 2
 

@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from standin import TOKEN, StandIn, standing_in
 
 from graphengine.cli import main
 
@@ -106,3 +107,24 @@ def sum_file(write: Callable[..., str]) -> str:
         inputs={"first": "one.first", "factor": "two.second", "word": "word.text"},
         outputs={"result": "two.value", "word": "word.value"},
     )
+
+
+@pytest.fixture(scope="session")
+def server(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """A server for the commands that speak to one."""
+    with standing_in(tmp_path_factory.mktemp("server"), cache) as found:
+        yield found
+
+
+@pytest.fixture
+def client(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of that server, which the environment names for commands too."""
+    from graphengine.client import Client
+
+    monkeypatch.setenv("GRAPHENGINE_URL", server.url)
+    monkeypatch.setenv("GRAPHENGINE_TOKEN", TOKEN)
+    found = Client()
+    yield found
+    for job in found.queue()["waiting"]:
+        found.cancel(job)
+    found.resume()

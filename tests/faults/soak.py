@@ -1,4 +1,4 @@
-"""How the memory of server and worker grows with the jobs that they have run: `soak.py JOBS`, or by the tests."""
+"""How the memory of server and worker grows with the jobs that they have run: `soak.py JOBS`."""
 
 from __future__ import annotations
 
