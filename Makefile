@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench soak faults format clean
+.PHONY: demo test bench fuzz soak faults format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed  ## paint a picture: make demo PROMPT="a boat on a lake" SEED=3
@@ -20,6 +20,9 @@ test: $(VENV)/.tested  ## style, types and tests
 
 bench: $(VENV)/.tested  ## measurements
 	PYTHONPATH=tests $(BIN)/python tests/bench
+
+fuzz: $(VENV)/.tested  ## thousands of broken requests to a live server
+	PYTHONPATH=tests $(BIN)/python tests/security/fuzz.py 5000
 
 soak: $(VENV)/.tested  ## the engine's laws, tried at length
 	HYPOTHESIS_PROFILE=long $(BIN)/pytest -q tests/laws

@@ -67,7 +67,7 @@ def serve(
         access = Access(
             token,
             listener.getsockname()[1],
-            hosts | {shown(found.host)},
+            hosts | ({shown(found.host)} - {"0.0.0.0", "[::]"}),
             frozenset(origin.lower() for origin in allowed_origin or ()) | (DEV if dev else frozenset()),
             frozenset(plain(address) for address in trusted_proxy or ()),
             tls is not None,
