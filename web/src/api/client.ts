@@ -13,7 +13,7 @@ let known: { readonly etag: string; readonly answer: NodesAnswer } | null = null
 
 /** All node and wire types. */
 export async function nodes(): Promise<NodesAnswer> {
-  const headers = known ? { "If-None-Match": known.etag } : {};
+  const headers: Record<string, string> = known ? { "If-None-Match": known.etag } : {};
   const answer = await ask("/api/nodes", { headers });
   if (answer.status === 304 && known) return known.answer;
   known = { etag: answer.etag, answer: JSON.parse(answer.text) as NodesAnswer };

@@ -1,0 +1,4 @@
+/** What is selected, in full: titles, notes, colours, every input with its widget. */
+export function Inspector() {
+  return null;
+}
