@@ -1,6 +1,6 @@
-import { Canvas } from "@/canvas/Canvas";
+import { Shell } from "@/panels/Shell";
 
 /** The whole page: what the panels put around the canvas. */
 export function App() {
-  return <Canvas />;
+  return <Shell />;
 }

@@ -1,6 +1,7 @@
 /** What can be asked of the server: one function for each route that the editor uses. */
+import type { State } from "@/api/event";
 import { ask, data } from "@/api/request";
-import type { Job, JobDetail, JobPage, Line, ModelRow, Place, Planned, Shelved, State, Upload } from "@/api/schema";
+import type { Job, JobDetail, Jobs, Queue, Model, Place, Planned, Saved, Uploaded } from "@/api/schema";
 import type { Document } from "@/graph/document";
 import { isObject } from "@/graph/json";
 import type { NodesAnswer } from "@/graph/nodetype";
@@ -44,7 +45,7 @@ export function submit(document: Document, key: string, priority = 0): Promise<J
 }
 
 /** Some runs, newest first, and where to go on from. */
-export function jobs(states: readonly State[], cursor: string | null, limit = 30): Promise<JobPage> {
+export function jobs(states: readonly State[], cursor: string | null, limit = 30): Promise<Jobs> {
   const query = new URLSearchParams(states.map((state) => ["state", state]));
   query.set("limit", String(limit));
   if (cursor) query.set("cursor", cursor);
@@ -90,18 +91,18 @@ export async function remove(id: string): Promise<void> {
 }
 
 /** What waits and what runs. */
-export function queue(): Promise<Line> {
+export function queue(): Promise<Queue> {
   return data("/api/queue");
 }
 
 /** Let nothing more begin, or go on. */
-export function pause(on: boolean): Promise<Line> {
+export function pause(on: boolean): Promise<Queue> {
   return data(`/api/queue/${on ? "pause" : "resume"}`, { method: "POST" });
 }
 
 /** The saved workflows, and those that are shipped. */
-export async function workflows(): Promise<readonly Shelved[]> {
-  return (await data<{ workflows: Shelved[] }>("/api/workflows")).workflows;
+export async function workflows(): Promise<readonly Saved[]> {
+  return (await data<{ workflows: Saved[] }>("/api/workflows")).workflows;
 }
 
 /** A saved workflow with its version. */
@@ -122,8 +123,8 @@ export async function discard(name: string, etag: string): Promise<void> {
   await ask(`/api/workflows/${part(name)}`, { method: "DELETE", headers: { "If-Match": etag } });
 }
 
-/** Upload a picture; its name is the value for an image input. */
-export function upload(file: Blob, name = file instanceof File ? file.name : ""): Promise<Upload> {
+/** Uploaded a picture; its name is the value for an image input. */
+export function upload(file: Blob, name = file instanceof File ? file.name : ""): Promise<Uploaded> {
   const headers = { "Content-Type": file.type || "image/png" };
   return data(`/api/uploads?name=${part(name)}`, { method: "POST", body: file, headers });
 }
@@ -134,8 +135,8 @@ export function uploadUrl(name: string): string {
 }
 
 /** What lies under the model roots. */
-export async function models(): Promise<readonly ModelRow[]> {
-  return (await data<{ models: ModelRow[] }>("/api/models")).models;
+export async function models(): Promise<readonly Model[]> {
+  return (await data<{ models: Model[] }>("/api/models")).models;
 }
 
 function post(json: string, signal?: AbortSignal): { method: "POST"; json: string; signal?: AbortSignal } {

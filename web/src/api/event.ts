@@ -1,5 +1,7 @@
 /** Events of runs, as the socket brings them; the shapes of `graphengine/events.py`. */
-import type { State } from "@/api/schema";
+import type { Job } from "@/api/schema";
+
+export type State = Job["state"];
 
 export type RunEvent =
   | { readonly event: "job"; readonly state: State | "cancelling" | "removed"; readonly error?: string }

@@ -1,19 +1,19 @@
 /** Whether the server is there, and what the page knows of its queue and its past runs. */
 import { create } from "zustand";
 import type { Link } from "@/api/socket";
-import type { JobDetail, Line, ModelRow, Place, Shelved } from "@/api/schema";
+import type { JobDetail, Queue, Model, Place, Saved } from "@/api/schema";
 
 export interface ServerState {
   /** `closed` before it was ever open is not worth a banner at once. */
   readonly link: Link;
   readonly everOpen: boolean;
-  readonly line: Line;
+  readonly line: Queue;
   /** Runs that have ended, newest first, with their outputs. */
   readonly past: readonly JobDetail[];
   /** Where the next page of them begins; null at the end, undefined before the first. */
   readonly cursor: string | null | undefined;
-  readonly shelf: readonly Shelved[];
-  readonly models: readonly ModelRow[] | null;
+  readonly shelf: readonly Saved[];
+  readonly models: readonly Model[] | null;
   /** What is wrong in each tab; absent where it was not asked. */
   readonly problems: Readonly<Record<string, readonly Place[]>>;
 }
