@@ -36,7 +36,8 @@ export const strings = {
       failed: "The run was not accepted",
       cancelFailed: "The run was not stopped",
       refused: (count: number) => (count === 1 ? "One problem is in the way" : `${count} problems are in the way`),
-      progress: (through: number, steps: number) => `${through} of ${steps} nodes`,
+      progress: (through: number, steps: number, done: number, total: number) =>
+        `${through} of ${steps} nodes${total > 0 ? `, round ${done} of ${total}` : ""}`,
       waiting: "Waiting",
       plan: (run: number, cached: number) => `${run} to run, ${cached} cached`,
       nothing: "All cached",
@@ -153,11 +154,6 @@ export const strings = {
       values: "Values",
       inputs: "Inputs",
     },
-    find: {
-      title: "Find in graph",
-      label: "Name, type or value",
-      none: "Nothing is called so.",
-    },
     shortcuts: {
       title: "Shortcuts",
       mod: "Ctrl",
@@ -166,7 +162,7 @@ export const strings = {
     link: {
       away: "The server does not answer. Your work is kept in this browser; trying again…",
       retry: "Try now",
-      back: "The server is back",
+      token: "The server was started anew and wants its token: open the link that it printed. Your work is kept in this browser.",
     },
     notices: { label: "Messages", dismiss: "Dismiss" },
     skip: "Skip to the graph",

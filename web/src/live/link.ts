@@ -7,6 +7,8 @@ export interface ServerState {
   /** `closed` before it was ever open is not worth a banner at once. */
   readonly link: Link;
   readonly everOpen: boolean;
+  /** The server answers, but it does not know this page: it was started anew, with another token. */
+  readonly stranger: boolean;
   readonly line: Queue;
   /** Runs that have ended, newest first, with their outputs. */
   readonly past: readonly JobDetail[];
@@ -21,6 +23,7 @@ export interface ServerState {
 export const useServer = create<ServerState>()(() => ({
   link: "connecting",
   everOpen: false,
+  stranger: false,
   line: { paused: false, waiting: [], running: [], counts: {} },
   past: [],
   cursor: undefined,

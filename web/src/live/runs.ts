@@ -16,9 +16,12 @@ export interface Run {
   readonly state: "queued" | "running" | "done" | "failed" | "cancelled";
   /** When it was given to the server, for the order. */
   readonly asked: number;
-  /** How many steps it has, and how many of them are through. */
-  readonly steps: number;
+  /** The nodes outside of loops that run, and how many of them are through. */
+  readonly steps: ReadonlySet<string>;
   readonly through: number;
+  /** How far the node is that said so last: a loop in its rounds; 0 of 0 where none did. */
+  readonly done: number;
+  readonly total: number;
   readonly error: string;
   /** Which node gave the file of a name. */
   readonly files: Readonly<Record<string, string>>;
@@ -39,7 +42,7 @@ export interface RunState {
 }
 
 const NOTHING: NodeLive = { mark: "will-run", done: 0, total: 0 };
-const FRESH = { state: "queued", steps: 0, through: 0, error: "", files: {} } as const;
+const FRESH = { state: "queued", steps: new Set<string>(), through: 0, done: 0, total: 0, error: "", files: {} } as const;
 /** How many runs are remembered. */
 const KEPT = 200;
 
@@ -78,8 +81,9 @@ export const useRuns = create<RunState>()((set, get) => ({
       const next = after(run, event);
       if (next !== run) runs[job] = next;
       if (event.event === "run_planned") {
+        const before = run.steps.size ? marks.get(run.tab) : undefined; // a long plan comes in parts
         shown[run.tab] = job;
-        marks.set(run.tab, planned(run.tab, event));
+        marks.set(run.tab, { ...before, ...planned(run.tab, event) });
       }
       if (shown[run.tab] !== job) continue;
       const change = changes(event);
@@ -132,9 +136,6 @@ export function planned(tab: string, plan: Planned): Record<string, NodeLive> {
   };
   add(plan.steps, "will-run");
   add(plan.cached, "cached");
-  for (const [id, node] of Object.entries(before)) {
-    if (!found[id] && node.pictures) found[id] = { ...NOTHING, mark: "cached", pictures: node.pictures };
-  }
   return found;
 }
 
@@ -143,12 +144,16 @@ export function after(run: Run, event: RunEvent): Run {
   switch (event.event) {
     case "job":
       if (event.state === "cancelling" || event.state === "removed") return run;
-      return { ...run, state: event.state, error: event.error ?? "" };
+      return event.state === "running"
+        ? { ...run, ...FRESH, state: "running" }
+        : { ...run, state: event.state, error: event.error ?? "" };
     case "run_planned":
-      return { ...run, state: "running", steps: event.steps.length, through: 0, files: {} };
+      return { ...run, state: "running", steps: new Set([...run.steps, ...event.steps]) };
+    case "node_progress":
+      return run.steps.has(event.node) ? { ...run, done: event.done, total: event.total } : run;
     case "node_finished":
     case "node_failed":
-      return { ...run, through: Math.min(run.steps, run.through + 1) };
+      return run.steps.has(event.node) ? { ...run, through: run.through + 1, done: 0, total: 0 } : run;
     case "node_output":
       return { ...run, files: { ...run.files, [event.name]: event.node } };
     default:

@@ -7,6 +7,7 @@ const MOMENT = 700;
 
 export function Banner() {
   const away = useServer((state) => state.link !== "open");
+  const stranger = useServer((state) => state.stranger);
   const [shown, setShown] = useState(false);
   useEffect(() => {
     if (!away) return;
@@ -20,7 +21,7 @@ export function Banner() {
     <div className="banner-place" role="status">
       {shown && (
         <div className="banner">
-          <span>{strings.panels.link.away}</span>
+          <span>{stranger ? strings.panels.link.token : strings.panels.link.away}</span>
           <button type="button" className="link" onClick={() => window.dispatchEvent(new Event("online"))}>
             {strings.panels.link.retry}
           </button>

@@ -125,7 +125,7 @@ function Running({ job }: { readonly job: Job }) {
       <span className="spinner" />
       <span className="name">{job.name || strings.panels.files.untitled}</span>
       {job.cancelling && <span className="quiet">{words.stopping}</span>}
-      {run !== undefined && run.steps > 0 && <span className="quiet">{run.through}/{run.steps}</span>}
+      {run !== undefined && run.steps.size > 0 && <span className="quiet">{run.through}/{run.steps.size}</span>}
       <Since time={job.started} />
       <Cancel job={job} />
     </li>

@@ -51,11 +51,12 @@ function Progress({ tab }: { readonly tab: string }) {
     return `${marks.filter((m) => m === "will-run").length} ${marks.filter((m) => m === "cached").length}`;
   });
   if (run && !ended(run.state)) {
-    const part = run.steps ? run.through / run.steps : 0;
+    const part = run.total > 0 ? run.done / run.total : 0;
+    const text = run.state === "queued" ? words.waiting : words.progress(run.through, run.steps.size, run.done, run.total);
     return (
       <span className="progress-text">
-        {run.state === "queued" ? words.waiting : words.progress(run.through, run.steps)}
-        <progress className="progress-line" value={part} aria-label={words.progress(run.through, run.steps)} />
+        {text}
+        <progress className="progress-line" value={(run.through + part) / (run.steps.size || 1)} aria-label={text} />
       </span>
     );
   }

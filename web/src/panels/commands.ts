@@ -9,7 +9,7 @@ import { activeTab, useEditor } from "@/store/editor";
 import { useSettings, type Panel } from "@/store/settings";
 import { strings } from "@/strings";
 
-const { files, rail, run, find, shortcuts, tabs, bar } = strings.panels;
+const { files, rail, run, shortcuts, tabs, bar } = strings.panels;
 
 async function saveAs(): Promise<void> {
   const name = await askText(files.saveAsName, slug(titleOf(activeTab())), files.save, "[a-z0-9][a-z0-9_\\-]{0,79}");
@@ -60,7 +60,6 @@ const COMMANDS: readonly Command[] = [
   { id: "tab.previous", title: strings.panels.gallery.previous, group: FILE, keys: ["alt+pageup"], everywhere: true, run: () => step(-1) },
   { id: "run.run", title: run.run, group: RUN, keys: ["mod+enter"], everywhere: true, run: () => runActive() },
   { id: "run.cancel", title: run.cancelTitle, group: RUN, keys: ["mod+shift+enter"], everywhere: true, run: cancelActive },
-  { id: "view.find", title: find.title, group: SHOW, keys: ["mod+f"], everywhere: true, run: () => useSettings.getState().setFinding(true) },
   { id: "view.shortcuts", title: shortcuts.title, group: SHOW, keys: ["?"], run: () => useSettings.getState().setSheet(true) },
   { id: "view.form", title: `${bar.graph} / ${bar.form}`, group: SHOW, keys: ["alt+v"], everywhere: true, run: otherView },
   ...(["templates", "queue", "gallery", "problems", "models", "settings"] as const).map((panel, i) => ({

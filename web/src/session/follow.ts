@@ -1,5 +1,5 @@
 /** Follow the server: the socket's events go to the nodes, and what they make stale is asked for anew. */
-import { data } from "@/api/request";
+import { data, Refusal } from "@/api/request";
 import type { Entry } from "@/api/event";
 import { EventSocket } from "@/api/socket";
 import { useServer } from "@/live/link";
@@ -35,9 +35,10 @@ export function follow(): () => void {
     link: (link) => {
       useServer.setState((state) => ({ link, everOpen: state.everOpen || link === "open" }));
       if (link === "open") {
+        useServer.setState({ stranger: false });
         line();
         past();
-      }
+      } else if (link === "closed") void known();
     },
   });
   attempt(replay().finally(() => socket.start()));
@@ -59,4 +60,10 @@ export async function replay(): Promise<void> {
       if (ended(useRuns.getState().runs[job]?.state ?? "")) await refreshOutputs(job);
     }).map((work) => work.catch(() => undefined)),
   );
+}
+
+/** Whether the server still knows this page. */
+async function known(): Promise<void> {
+  const stranger = await refreshLine().then(() => false, (error: unknown) => error instanceof Refusal && error.status === 401);
+  useServer.setState({ stranger });
 }

@@ -1,6 +1,6 @@
 /** Asking the server anew for its queue, its past runs, its workflows and its models. */
 import * as client from "@/api/client";
-import { NoAnswer, words } from "@/api/request";
+import { NoAnswer, Refusal, words } from "@/api/request";
 import type { JobDetail } from "@/api/schema";
 import { useServer } from "@/live/link";
 import { useRuns } from "@/live/runs";
@@ -64,9 +64,14 @@ export async function refreshOutputs(job: string): Promise<void> {
 export function attempt(work: Promise<unknown>, title: string = strings.panels.failed): void {
   work.catch((error: unknown) => {
     if (error instanceof DOMException && error.name === "AbortError") return;
-    if (error instanceof NoAnswer && useServer.getState().link !== "open") return;
+    if (useServer.getState().link !== "open" && away(error)) return;
     tell({ kind: "error", title, detail: words(error) });
   });
+}
+
+/** Whether the banner says it already. */
+function away(error: unknown): boolean {
+  return error instanceof NoAnswer || (error instanceof Refusal && error.status === 401);
 }
 
 /** The same, but for what the person asked for: it always says why nothing happened. */

@@ -1,6 +1,6 @@
 /** The start: node types, drafts, the socket; in this order, and again when the server comes back. */
 import * as client from "@/api/client";
-import { NoAnswer } from "@/api/request";
+import { NoAnswer, Refusal } from "@/api/request";
 import { useServer } from "@/live/link";
 import { keepDrafts, restoreDraft } from "@/session/drafts";
 import { openShelved } from "@/session/files";
@@ -34,7 +34,8 @@ async function load(): Promise<void> {
     useCatalogue.getState().load(await client.nodes());
     await refreshShelf();
   } catch (error) {
-    if (!(error instanceof NoAnswer)) throw error; // the socket comes back first, and then this is done again
+    const later = error instanceof NoAnswer || (error instanceof Refusal && error.status === 401);
+    if (!later) throw error; // once the socket is open, this is done again
   }
 }
 

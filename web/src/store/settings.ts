@@ -10,14 +10,12 @@ export interface SettingsState {
   readonly panel: Panel | null;
   /** How many runs the button asks for. */
   readonly batch: number;
-  /** The picture that is shown large, and its neighbours. */
+  /** Whether the sheet of shortcuts is open. */
   readonly sheet: boolean;
-  readonly finding: boolean;
   setTheme(theme: Theme): void;
   setPanel(panel: Panel | null): void;
   setBatch(batch: number): void;
   setSheet(open: boolean): void;
-  setFinding(open: boolean): void;
 }
 
 const KEY = "graphengine.settings";
@@ -40,12 +38,10 @@ function kept(): Kept {
 export const useSettings = create<SettingsState>()((set) => ({
   ...kept(),
   sheet: false,
-  finding: false,
   setTheme: (theme) => set({ theme }),
   setPanel: (panel) => set({ panel }),
   setBatch: (batch) => set({ batch: Math.min(100, Math.max(1, Math.round(batch) || 1)) }),
   setSheet: (sheet) => set({ sheet }),
-  setFinding: (finding) => set({ finding }),
 }));
 
 /** Keep what is chosen, and show the theme, until the returned function is called. */
