@@ -36,7 +36,7 @@ function Card({ job }: { readonly job: JobDetail }) {
   const title = job.name || strings.panels.files.untitled;
   const seeds = seedsOf(job);
   return (
-    <li className="card" aria-label={title}>
+    <li className={`card ${pictures.length > 1 || job.state === "failed" ? "wide-card" : ""}`} aria-label={title}>
       {pictures.length > 0 && (
         <div className={`pictures ${pictures.length > 1 ? "many" : ""}`}>
           {pictures.map((output) => (
