@@ -38,6 +38,7 @@ from graphengine.errors import Cancelled, GraphEngineError, NodeFailed, Problem,
 from graphengine.types import Image, Mask, WireType
 
 if TYPE_CHECKING:
+    from graphengine.client import Client
     from graphengine.config import Settings
     from graphengine.notebook import Result
     from graphengine.session import Outcome, Session, load
@@ -51,6 +52,7 @@ __all__ = [
     "Body",
     "Cancelled",
     "Choices",
+    "Client",
     "Context",
     "Folders",
     "GraphEngineError",
@@ -75,6 +77,7 @@ __all__ = [
 ]
 
 LATER = {
+    "Client": "graphengine.client",
     "Outcome": "graphengine.session",
     "Result": "graphengine.notebook",
     "Session": "graphengine.session",

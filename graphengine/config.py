@@ -45,6 +45,12 @@ class Settings(BaseSettings):
     token: SecretStr | None = Field(
         default=None, min_length=16, description="What the server's clients must show; made anew if not set."
     )
+    url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Address of the server that commands speak to, such as https://paint.example:8420; "
+        "without it, the server of this machine.",
+    )
     memory_cache: ByteSize = Field(
         default=ByteSize(GIB), ge=0, description="Size of the cache in memory, such as 2GB; 0 is off."
     )
@@ -62,6 +68,29 @@ class Settings(BaseSettings):
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
         description="Where models run: `cpu`, `mps`, `cuda`, `cuda:1`; `auto` takes a GPU if there is one.",
     )
+    attempts: int = Field(
+        default=3, ge=1, le=100, description="How often the server begins a job whose worker is lost."
+    )
+    jobs_per_client: int = Field(
+        default=1000, ge=1, description="How many jobs of one client may wait and run at once."
+    )
+    node_limit: float | None = Field(
+        default=None, gt=0, description="Seconds that each node of a job may take; any number if not set."
+    )
+    stall: float | None = Field(
+        default=3600.0,
+        gt=0,
+        description="Seconds without any event of a job after which its worker is taken for stuck.",
+    )
+    outputs_limit: ByteSize = Field(
+        default=ByteSize(50 * GIB),
+        ge=0,
+        description="Size of all outputs of jobs, such as 50GB; the oldest that are not pinned go first.",
+    )
+    outputs_days: float | None = Field(
+        default=None, gt=0, description="Days that outputs of jobs are kept; for ever if not set."
+    )
+    events_kept: int = Field(default=500_000, ge=1000, description="How many events of jobs are kept.")
 
     @field_validator("models", mode="before")
     @classmethod

@@ -112,7 +112,13 @@ def first(rows: Rows) -> None:
     rows.run(f"PRAGMA application_id = {APPLICATION}")
 
 
-MIGRATIONS: tuple[Callable[[Rows], None], ...] = (first,)
+def named(rows: Rows) -> None:
+    """Version 2: jobs have the name of their workflow, and the plain values that they gave."""
+    rows.run("ALTER TABLE jobs ADD COLUMN name TEXT NOT NULL DEFAULT ''")
+    rows.run("ALTER TABLE jobs ADD COLUMN result TEXT NOT NULL DEFAULT '{}'")
+
+
+MIGRATIONS: tuple[Callable[[Rows], None], ...] = (first, named)
 """One function a version: number N makes N out of N - 1. They are only ever added to."""
 
 
@@ -206,26 +212,7 @@ class Database:
 
         The copy appears whole or not at all, and replaces what was there. Files of outputs are not in it.
         """
-        temporary = path.with_name(f".writing-{path.name}")  # what a crash has left is replaced the next time
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.unlink(missing_ok=True)
-            faults.fault("backup.copy")
-            with (
-                closing(connect(self.path, self.wait)) as source,
-                closing(sqlite3.connect(temporary)) as copy,
-            ):
-                source.backup(copy)
-                copy.execute("PRAGMA journal_mode = DELETE")  # the copy is one file
-            sync(temporary)
-            faults.fault("backup.rename")
-            os.replace(temporary, path)
-            sync(path.parent)
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"no backup could be written to {path}: {error}") from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        copy(self.path, path, self.wait)
 
     def close(self) -> None:
         """Close both connections; nothing can be asked afterwards."""
@@ -253,6 +240,44 @@ def connect(path: Path, wait: float) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
+
+
+def copy(path: Path, target: Path, wait: float = WAIT) -> None:
+    """Copy a database into one file, as it is at one moment, in whichever version; see `Database.backup`."""
+    temporary = target.with_name(f".writing-{target.name}")  # what a crash has left is replaced the next time
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        faults.fault("backup.copy")
+        with closing(connect(path, wait)) as source, closing(sqlite3.connect(temporary)) as found:
+            source.backup(found)
+            found.execute("PRAGMA journal_mode = DELETE")  # the copy is one file
+        sync(temporary)
+        faults.fault("backup.rename")
+        os.replace(temporary, target)
+        sync(target.parent)
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(f"no backup could be written to {target}: {error}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def looking(path: Path) -> Iterator[Rows]:
+    """A database as it is, to be read only: nothing is made, brought to a newer version, or waited for long.
+
+    StoreError if it cannot be read, or is another program's.
+    """
+    try:
+        where = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(where, timeout=WAIT, uri=True, isolation_level=None)) as connection:
+            (mark,) = connection.execute("PRAGMA application_id").fetchone()
+            if mark != APPLICATION:
+                raise StoreError(f"{path} is no database of GraphEngine")
+            yield Rows(connection)
+    except (sqlite3.Error, OSError, UnicodeError) as error:
+        raise StoreError(f"the database {path} cannot be read: {error}") from error
 
 
 def sync(path: Path) -> None:

@@ -12,6 +12,8 @@ GraphEngineError
 │   ├── Conflict         what is asked does not fit the state that a job is in
 │   └── OverLimit        more than the store takes: too long, too high, or too many
 ├── Unavailable          what is asked needs a worker, and none is ready now
+├── ServerError          a server does not let this client in, or fails to answer what it was asked
+│   └── Unreachable      no server answers, or it went away before it had answered
 └── OutOfMemory          a device has too little memory left, after everything was tried
 Cancelled                the user stopped the run (a BaseException: `except Exception` lets it through)
 """
@@ -94,6 +96,14 @@ class OverLimit(StoreError):
 
 class Unavailable(GraphEngineError):
     """What is asked needs a worker, and none is ready now; it may be asked again soon."""
+
+
+class ServerError(GraphEngineError):
+    """A server that refuses this client's token, or whose answer is none."""
+
+
+class Unreachable(ServerError):
+    """No server answers there; what was asked may not have happened, and may be asked again."""
 
 
 class OutOfMemory(GraphEngineError):

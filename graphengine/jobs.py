@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from graphengine.database import Row, Rows
 from graphengine.errors import NotFound
@@ -15,15 +15,21 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 End = Literal["done", "failed", "cancelled"]
 STATES: tuple[State, ...] = get_args(State)
 ENDS: tuple[End, ...] = get_args(End)
+TRACE = "application/vnd.graphengine.trace+json"
+"""The media type of an output that tells what an attempt at the job did when."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a job is to do: a workflow file as text, values for its inputs, and which outputs are wanted."""
+    """What a job is to do: a workflow file as text, values for its inputs, and which outputs are wanted.
+
+    `name` is that of the workflow, for people.
+    """
 
     workflow: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
     targets: tuple[str, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,8 @@ class Job:
     """A job as it was when it was read. Times are in seconds since 1970.
 
     `attempts` counts how often it was begun; `cancelling` says that its worker is asked to stop; `error` is
-    the reason of a failure, else empty; `key` is the idempotency key that the client gave.
+    the reason of a failure, else empty; `key` is the idempotency key that the client gave; `name` is that of
+    the workflow.
     """
 
     id: str
@@ -47,10 +54,11 @@ class Job:
     ended: float | None
     error: str
     worker: str | None
+    name: str
 
     COLUMNS = (
         "id, client, key, priority, state, attempts, cancelling, pinned, "
-        "created, started, ended, error, worker"
+        "created, started, ended, error, worker, name"
     )
 
     @classmethod
@@ -82,6 +90,13 @@ class Page:
 
     jobs: tuple[Job, ...]
     cursor: str | None
+
+
+class Accepted(NamedTuple):
+    """A job that was submitted, and whether it is new: an idempotency key gives the one that there was."""
+
+    job: Job
+    new: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +153,10 @@ def job(rows: Rows, id: str) -> Job:
 
 def request(rows: Rows, id: str) -> Request:
     """What a job asks for. NotFound if there is none."""
-    row = rows.one("SELECT workflow, inputs, targets FROM jobs WHERE id = ?", id)
+    row = rows.one("SELECT workflow, inputs, targets, name FROM jobs WHERE id = ?", id)
     if row is None:
         raise NotFound(f"there is no job {id!r}; it may have been removed")
-    return Request(row[0], json.loads(row[1]), tuple(json.loads(row[2])))
+    return Request(row[0], json.loads(row[1]), tuple(json.loads(row[2])), row[3])
 
 
 def held(rows: Rows, job: str, epoch: int) -> bool:

@@ -81,6 +81,18 @@ class Queue:
             self.give_back(rows, job(rows, lease.job.id), "")
             return True
 
+    def lose(self, lease: Lease, why: str) -> bool:
+        """Take a job back because its worker was lost; it waits again, or has been begun too often and fails.
+
+        False if late.
+        """
+        with self.database.write("expire") as rows:
+            if not held(rows, lease.job.id, lease.epoch):
+                return False
+            faults.fault("expire.lease")
+            self.give_back(rows, job(rows, lease.job.id), f"its worker was lost: {why}")
+            return True
+
     def expire(self, worker: str | None = None) -> list[Job]:
         """Take back the jobs whose leases are over, and those of a worker that is known to be gone.
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -69,11 +70,12 @@ class Outcome(NamedTuple):
 class Session:
     """One process's engine. Making one is cheap; packs, models and cache are opened when first used."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, inputs: Sequence[Path] | None = None) -> None:
+        """`inputs` are the only folders that nodes may read files in; without it, every file of the user."""
         # OpenMP threads spin while they wait, by default so long that on a machine with other work a step
         # takes up to two hundred times as long. It reads this when torch is imported; it costs nothing else.
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-        self.settings = settings or Settings.read()
+        self.settings, self.inputs = settings or Settings.read(), inputs
         self.executor: Executor | None = None
         self.bound: dict[str, NodeType] = {}
         self.cancels = 0
@@ -95,8 +97,11 @@ class Session:
     def folders(self) -> Folders:
         """Where models, inputs and outputs are."""
         settings = self.settings
-        models = (*settings.models, *self.manifest.models)
-        return Folders(models, (resources.workflows(),), settings.outputs, settings.cache)
+        models, shipped = (*settings.models, *self.manifest.models), resources.workflows()
+        return Folders(
+            models, (*(self.inputs or ()), shipped), settings.outputs, settings.cache,
+            confined=self.inputs is not None,
+        )  # fmt: skip
 
     @cached_property
     def codec(self) -> Codec:
@@ -123,8 +128,11 @@ class Session:
 
     def upgraded(self, workflow: Workflow) -> Workflow:
         """A workflow of an older time with today's node types."""
-        types = self.manifest.types
-        return upgraded(workflow, types, lambda id: Registry.only(self.manifest, [id])[id].steps)
+        return upgraded(workflow, self.manifest.types, self.migrations)
+
+    def migrations(self, type: str) -> tuple[Callable[[dict[str, Any]], dict[str, Any]], ...]:
+        """The functions that bring the inputs of older nodes of a type to their current form."""
+        return Registry.only(self.manifest, [type])[type].steps
 
     def check(self, workflow: Workflow) -> list[Problem]:
         """Everything that is wrong with a workflow."""
@@ -198,13 +206,21 @@ class Session:
         limit: float | None = None,
         debug: bool = False,
         trace: Path | None = None,
+        outputs: Path | None = None,
     ) -> Outcome:
         """Run a workflow to its end; each event goes to `emit`. WorkflowError if `check` refuses it.
+
+        `outputs` is the folder that files are saved into, where it is not that of the settings.
 
         `limit` is the number of seconds that each node may take. `debug` runs every node, twice, and fails
         those that change their inputs or give two results for one key, or another one than before. `trace` is
         a file to write that tells what was done when; see `graphengine.trace`.
         """
+        if outputs is not None:
+            with self.saving(outputs):
+                return self.run(
+                    workflow, inputs, targets=targets, emit=emit, limit=limit, debug=debug, trace=trace
+                )
         if trace is None:
             return self.conduct(workflow, inputs, targets, emit, limit, debug)
         watch = Trace(workflow.name, self.settings.device)
@@ -289,6 +305,16 @@ class Session:
         executor = self.executor
         if executor is not None:
             executor.cancel()
+
+    @contextmanager
+    def saving(self, outputs: Path) -> Iterator[None]:
+        """Save files into another folder meanwhile."""
+        before = self.folders
+        self.folders = replace(before, outputs=outputs)
+        try:
+            yield
+        finally:
+            self.folders = before
 
     @contextmanager
     def forgetting(self) -> Iterator[None]:

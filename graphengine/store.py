@@ -19,15 +19,30 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from time import time
 from types import TracebackType
+from typing import Any
 
 from graphengine import faults
 from graphengine.database import Database
-from graphengine.errors import Conflict, OverLimit, StoreError
-from graphengine.jobs import ENDS, STATES, Draft, End, Job, Lease, Page, Request, State, held, job, request
+from graphengine.errors import Conflict, NotFound, OverLimit, StoreError
+from graphengine.jobs import (
+    ENDS,
+    STATES,
+    Accepted,
+    Draft,
+    End,
+    Job,
+    Lease,
+    Page,
+    Request,
+    State,
+    held,
+    job,
+    request,
+)
 from graphengine.journal import REMOVED, Journal, changed
 from graphengine.outputs import Outputs, drop, unlink
 from graphengine.queue import ATTEMPTS, LEASE, LIVING, Queue, checked, end, end_of_line
@@ -77,10 +92,23 @@ class Store:
         self.database.close()
 
     def submit(self, asked: Request, *, priority: int = 0, client: str = "", key: str | None = None) -> Job:
+        """Put a job at the end of the queue; it is on disk when this returns. See `accept`."""
+        return self.accept(asked, priority=priority, client=client, key=key).job
+
+    def accept(
+        self,
+        asked: Request,
+        *,
+        priority: int = 0,
+        client: str = "",
+        key: str | None = None,
+        words: str | None = None,
+    ) -> Accepted:
         """Put a job at the end of the queue; it is on disk when this returns.
 
         A client that gives an idempotency key may ask again and gets the same job. Conflict if the key came
-        with another request before; OverLimit if the client has too many jobs that have not ended.
+        with another request before; OverLimit if the client has too many jobs that have not ended. `words`
+        is what the client said, where `asked` is more than that (its seeds are drawn).
         """
         checked(priority)
         if max(len(client), len(key or "")) > KEY_LIMIT:
@@ -90,14 +118,14 @@ class Store:
         except (TypeError, ValueError) as error:
             raise StoreError(f"the inputs of a job are plain JSON values: {error}") from error
         targets = json.dumps(list(asked.targets))
-        body = digest(asked.workflow, inputs, targets, str(priority))
+        body = digest(*((asked.workflow, inputs, targets) if words is None else (words,)), str(priority))
         with self.database.write("submit") as rows:
             if key is not None:
                 same = rows.one("SELECT id, body FROM jobs WHERE client = ? AND key = ?", client, key)
                 if same and same[1] != body:
                     raise Conflict(f"the key {key!r} was used for another request; use a new one for this")
                 if same:
-                    return job(rows, same[0])
+                    return Accepted(job(rows, same[0]), False)
             if self.per_client is not None:
                 found = rows.one(f"SELECT count(*) FROM jobs WHERE client = ? AND {LIVING}", client)
                 if found and found[0] >= self.per_client:
@@ -107,11 +135,12 @@ class Store:
             faults.fault("submit.job")
             rows.run(
                 "INSERT INTO jobs (id, client, key, body, priority, position, state, created, "
-                "inputs, targets, workflow) VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
-                *(id, client, key, body, priority, end_of_line(rows), now, inputs, targets, asked.workflow),
+                "inputs, targets, workflow, name) VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
+                *(id, client, key, body, priority, end_of_line(rows), now),
+                *(inputs, targets, asked.workflow, asked.name),
             )
             changed(rows, id, now, "queued")
-            return job(rows, id)
+            return Accepted(job(rows, id), True)
 
     def job(self, id: str) -> Job:
         """A job as it is now. NotFound if there is none."""
@@ -122,6 +151,15 @@ class Store:
         """What a job was asked to do. NotFound if there is none."""
         with self.database.read() as rows:
             return request(rows, id)
+
+    def result(self, id: str) -> dict[str, Any]:
+        """The plain values that a job gave at its named outputs. NotFound if there is no such job."""
+        with self.database.read() as rows:
+            row = rows.one("SELECT result FROM jobs WHERE id = ?", id)
+        if row is None:
+            raise NotFound(f"there is no job {id!r}; it may have been removed")
+        found: dict[str, Any] = json.loads(row[0])
+        return found
 
     def jobs(
         self,
@@ -165,8 +203,17 @@ class Store:
             found = rows.all("SELECT state, count(*) FROM jobs GROUP BY state")
         return dict.fromkeys(STATES, 0) | {state: number for state, number in found}
 
-    def finish(self, lease: Lease, state: End, outputs: Sequence[Draft] = (), error: str = "") -> bool:
+    def finish(
+        self,
+        lease: Lease,
+        state: End,
+        outputs: Sequence[Draft] = (),
+        error: str = "",
+        result: Mapping[str, Any] | None = None,
+    ) -> bool:
         """End a job and publish what it gives, both or neither. False, and nothing done, if it is too late.
+
+        `result` are plain JSON values by the names of the workflow's outputs.
 
         After a StoreError the worker may call it again: if the job had ended after all, that gives False.
         """
@@ -174,6 +221,10 @@ class Store:
             raise StoreError(f"a job cannot end as {state!r}; it ends as one of {', '.join(ENDS)}")
         if state == "failed" and not error:
             raise StoreError("a job that fails has a reason; give it as `error`")
+        try:
+            plain = json.dumps(dict(result or {}), allow_nan=False)
+        except (TypeError, ValueError) as wrong:
+            raise StoreError(f"the result of a job is plain JSON values: {wrong}") from wrong
         with self.database.read() as rows:
             if not held(rows, lease.job.id, lease.epoch):
                 return False
@@ -182,6 +233,7 @@ class Store:
                 return False
             with self.outputs.published(rows, lease, files):
                 faults.fault("finish.job")
+                rows.run("UPDATE jobs SET result = ? WHERE id = ?", plain, lease.job.id)
                 end(rows, lease.job.id, self.clock(), state, error)
         return True
 
@@ -197,7 +249,7 @@ class Store:
             files = drop(rows, self.outputs.folder, id)
             rows.run(
                 "UPDATE jobs SET state = 'queued', attempts = 0, cancelling = 0, started = NULL, "
-                "ended = NULL, error = '', worker = NULL, position = ? WHERE id = ?",
+                "ended = NULL, error = '', result = '{}', worker = NULL, position = ? WHERE id = ?",
                 *(end_of_line(rows), id),
             )
             changed(rows, id, self.clock(), "queued")

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 ENGINE, NODES = ROOT / "graphengine", ROOT / "nodes"
 
 ROWS = [
-    "errors shelf folders config resources",
+    "errors shelf folders config resources connection",
     "types",
     "authoring nodetype literals signature source",
     "registry catalogue workflow migrate graph reader formatting",
@@ -24,7 +24,9 @@ ROWS = [
     "plan fusion planner explanation",
     "frame world limit inspector",
     "executor context body batch trace",
-    "session store database faults jobs journal outputs queue worker sweep notebook board gallery",
+    "session store database faults jobs journal outputs queue sweep notebook board gallery",
+    "channel report worker library client doctor backup",
+    "fleet hub dispatcher service",
     "server",
     "cli __main__",
 ]
@@ -39,7 +41,7 @@ FENCES = {
     "aiohttp": {"server"},
     "networkx": {"analysis"},
     "sqlite3": {"database", "cache"},
-    "torch": {"types", "codec", "cache", "pool"},
+    "torch": {"types", "codec", "cache", "pool", "worker"},
     "safetensors": {"codec"},
     "diffusers": set(),
     "transformers": set(),

@@ -8,9 +8,9 @@ import pytest
 import graphengine
 
 NAMES = [
-    "NO_CONTEXT", "Body", "Cancelled", "Choices", "Context", "Folders", "GraphEngineError", "Handle", "Image",
-    "Lazy", "Mask", "NodeFailed", "Outcome", "Problem", "Result", "Seed", "Session", "Settings", "Sweep",
-    "Ui", "WireType", "Workflow", "WorkflowError", "load", "node",
+    "NO_CONTEXT", "Body", "Cancelled", "Choices", "Client", "Context", "Folders", "GraphEngineError",
+    "Handle", "Image", "Lazy", "Mask", "NodeFailed", "Outcome", "Problem", "Result", "Seed", "Session",
+    "Settings", "Sweep", "Ui", "WireType", "Workflow", "WorkflowError", "load", "node",
 ]  # fmt: skip
 
 

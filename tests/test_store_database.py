@@ -68,9 +68,9 @@ def test_an_older_database_is_brought_to_the_newest_version(
     monkeypatch.setattr(database, "MIGRATIONS", (*MIGRATIONS, second))
     with Store(store.folder) as newer, newer.database.read() as rows:
         assert rows.one("SELECT id, colour FROM jobs") == (job.id, "green")
-        assert newer.database.version == 2
+        assert newer.database.version == 3
     monkeypatch.setattr(database, "MIGRATIONS", MIGRATIONS)
-    with pytest.raises(StoreError, match=r"written by a newer GraphEngine \(version 2 .* reads up to 1\)"):
+    with pytest.raises(StoreError, match=r"written by a newer GraphEngine \(version 3 .* reads up to 2\)"):
         Store(store.folder)
 
 

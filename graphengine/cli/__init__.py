@@ -14,17 +14,27 @@ from typing import Annotated, Any
 import typer
 
 from graphengine import __version__
+from graphengine.cli.backup import backup
 from graphengine.cli.cache import cache
+from graphengine.cli.cancel import cancel
 from graphengine.cli.diff import diff
+from graphengine.cli.doctor import doctor
 from graphengine.cli.explain import explain
+from graphengine.cli.fetch import fetch
 from graphengine.cli.format import format
 from graphengine.cli.gallery import gallery
 from graphengine.cli.graph import graph
+from graphengine.cli.jobs import jobs
+from graphengine.cli.logs import logs
 from graphengine.cli.models import models
 from graphengine.cli.nodes import nodes
+from graphengine.cli.queue import queue
+from graphengine.cli.retry import retry
 from graphengine.cli.run import run
 from graphengine.cli.schema import schema
+from graphengine.cli.serve import serve
 from graphengine.cli.status import Status
+from graphengine.cli.submit import submit
 from graphengine.cli.validate import validate
 from graphengine.errors import GraphEngineError, WorkflowError
 
@@ -36,8 +46,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, validate, explain, format, diff, nodes, graph, gallery, schema):
+for command in (
+    *(run, validate, explain, format, diff, nodes, graph, gallery, schema),
+    *(serve, submit, jobs, logs, fetch, cancel, retry, backup, doctor),
+):
     app.command()(command)
+app.add_typer(queue)
 app.add_typer(cache)
 app.add_typer(models)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import typer
 
@@ -99,6 +99,7 @@ class Bar:
         match event:
             case RunPlanned():
                 self.steps = event.steps
+                self.done.clear()  # a job whose worker was lost is begun anew
             case NodeStarted(node) if node in self.steps:
                 self.part = 0.0
                 self.show(node)
@@ -160,10 +161,35 @@ def line(event: Event) -> str:
             return f"{state} in {duration(seconds)}"
 
 
+def named(kind: type[Event]) -> str:
+    """What an event is called in JSON: `node_started`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
+
+
+KINDS: dict[str, Any] = {named(kind): kind for kind in get_args(Event)}
+"""The events of a run by what they are called in JSON."""
+
+
 def as_data(event: Event) -> dict[str, Any]:
     """An event as JSON data; of a picture, only what it is."""
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
-    return {"event": name} | {key: described(value) for key, value in event._asdict().items()}
+    return {"event": named(type(event))} | {key: described(value) for key, value in event._asdict().items()}
+
+
+def from_data(data: Mapping[str, Any]) -> Event | None:
+    """The event that a server tells as JSON; None for what is no event of a run, such as a job's new state.
+
+    A file has a name there and no path.
+    """
+    kind = KINDS.get(str(data.get("event")))
+    if kind is None:
+        return None
+    given = {"path": data.get("name", "")} | dict(data)
+    values = {name: given[name] for name in kind._fields if name in given}
+    try:
+        found: Event = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except TypeError:  # of another version of GraphEngine
+        return None
+    return found
 
 
 def described(value: Any) -> Any:

@@ -29,10 +29,12 @@ import { entryFor, exitFor, fit, type Source, type Target } from "@/graph/connec
 import type { Point } from "@/graph/edit";
 import { sourceOf, targetOf } from "@/graph/wires";
 import { activeTab, useEditor } from "@/store/editor";
-import { tell } from "@/store/notice";
+import { tell as notify } from "@/store/notices";
 import { strings } from "@/strings";
 import "@/canvas/canvas.css";
 
+/** Say why something cannot be. */
+const tell = (title: string) => notify({ kind: "info", title });
 const NODES = { step: StepNode, frame: FrameNode, note: NoteNode };
 const EDGES = { wire: WireEdge };
 const GRID: [number, number] = [20, 20];

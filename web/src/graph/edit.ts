@@ -4,8 +4,10 @@ import {
   type Document, type Graph, type Node, type Path, type Sheet,
 } from "@/graph/document";
 import { isObject, type Json, type JsonObject } from "@/graph/json";
-import type { NodeType } from "@/graph/nodetype";
+import type { NodeType, TypeRef } from "@/graph/nodetype";
+import { real } from "@/graph/number";
 import { portsOf } from "@/graph/typing";
+import { isList } from "@/graph/wire";
 
 export type Point = readonly [number, number];
 export type State = "muted" | "bypassed" | "";
@@ -33,13 +35,19 @@ export function fresh(kind: NodeType): JsonObject {
   for (const port of portsOf(kind)) {
     if (port.kind === "body") inputs[port.name] = { graph: emptyBody(port.params?.length ?? 0, port.params) };
     else if (port.ui?.widget === "seed" && port.default === undefined) inputs[port.name] = null;
-    else if (port.default !== undefined && port.default !== null) inputs[port.name] = port.default;
+    else if (port.default !== undefined && port.default !== null) inputs[port.name] = widened(port.default, port.type);
     else if (port.default === undefined && !port.optional) {
       const value = start(kind, port.name);
       if (value !== undefined) inputs[port.name] = value;
     }
   }
   return { type: kind.id, inputs };
+}
+
+/** A default with its whole numbers as floats where floats are wanted: JavaScript reads 5.0 as 5. */
+function widened(value: Json, type: TypeRef): Json {
+  if (isList(type)) return Array.isArray(value) ? value.map((item: Json) => widened(item, type[1])) : value;
+  return type === "float" && typeof value === "number" ? real(value) : value;
 }
 
 /** What a plain input that must be given begins with. */
