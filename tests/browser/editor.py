@@ -34,7 +34,8 @@ class Editor:
         panel = self.panel("Templates")
         panel.get_by_role("button", name=title).first.click()
         expect(self.tab()).to_have_text(title)
-        self.close_panel()
+        if self.page.locator(".side-panel").count():
+            self.close_panel()
         return self
 
     def panel(self, name: str) -> Locator:

@@ -4,7 +4,7 @@ import * as client from "@/api/client";
 import type { JobDetail } from "@/api/schema";
 import { useServer } from "@/live/link";
 import { Button } from "@/panels/Button";
-import { seedsOf, setSeeds } from "@/panels/seeds";
+import { seedsOf, setSeeds } from "@/session/seeds";
 import { showPicture } from "@/panels/viewing";
 import { openRun } from "@/session/files";
 import { attempt, morePast, perform, refreshPast } from "@/session/refresh";
