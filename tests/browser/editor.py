@@ -74,6 +74,62 @@ class Editor:
             self.page.wait_for_timeout(100)
         raise AssertionError(f"no run ended in {seconds} s; there are {self.server.jobs()[:3]}")
 
+    def node(self, id: str) -> Locator:
+        """A node on the canvas."""
+        return self.page.locator(f'.react-flow__node[data-id="{id}"]')
+
+    def socket(self, node: str, socket: str) -> Locator:
+        """A socket of a node: `i:` an input, `o:` an output, `p:` and `b:` the two sides of a loop's body."""
+        return self.page.locator(f'.react-flow__handle[data-nodeid="{node}"][data-handleid="{socket}"]')
+
+    def wire(self, source: str, target: str) -> None:
+        """Drag a wire from a socket, such as `model o:vae`, to another."""
+        ends = [self.socket(*end.split(" ", 1)) for end in (source, target)]
+        (x1, y1), (x2, y2) = [middle(end) for end in ends]
+        mouse = self.page.mouse
+        mouse.move(x1, y1)
+        mouse.down()
+        mouse.move((x1 + x2) / 2, (y1 + y2) / 2, steps=3)
+        mouse.move(x2, y2, steps=3)
+        mouse.up()
+
+    def add(self, words: str, x: float, y: float) -> str:
+        """Double-click there, type, take the first that is found; gives the id of the new node."""
+        before = self.ids()
+        self.page.mouse.dblclick(x, y)
+        return self.choose(words, before)
+
+    def choose(self, words: str, before: set[str]) -> str:
+        """Type into the open palette and press Enter; gives the id of the new node."""
+        self.page.get_by_role("combobox").fill(words)
+        self.page.keyboard.press("Enter")
+        expect(self.page.locator(".react-flow__node.selected")).to_have_count(1)
+        [id] = self.ids() - before
+        return id
+
+    def ids(self) -> set[str]:
+        """The ids of the nodes that are drawn."""
+        found = self.page.locator(".react-flow__node").evaluate_all("nodes => nodes.map(n => n.dataset.id)")
+        return set(found)
+
+    def undone(self) -> int:
+        """Undo everything; gives how many edits there were."""
+        count = 0
+        undo = self.page.get_by_role("button", name="Undo", exact=True)
+        while undo.is_enabled():
+            self.page.keyboard.press("Control+z")
+            count += 1
+        return count
+
+    def redone(self) -> int:
+        """Do everything again that was undone."""
+        count = 0
+        redo = self.page.get_by_role("button", name="Redo", exact=True)
+        while redo.is_enabled():
+            self.page.keyboard.press("Control+Shift+z")
+            count += 1
+        return count
+
     def menu(self, name: str) -> None:
         """An entry of the file menu."""
         self.page.get_by_role("button", name="File menu").click()
@@ -111,3 +167,10 @@ class Editor:
         self.page.unroute_all()
         self.page.route("**/dropped-by-a-test", lambda route: route.fulfill(body=content))
         return f"{self.server.url}/dropped-by-a-test"
+
+
+def middle(locator: Locator) -> tuple[float, float]:
+    """The middle of what is seen of an element."""
+    box = locator.bounding_box()
+    assert box is not None, f"{locator} is not seen"
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2

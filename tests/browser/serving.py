@@ -70,12 +70,20 @@ class Server:
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """One request of the API."""
+        text, _ = self.answer(method, path, body, **headers)
+        return json.loads(text) if text else None
+
+    def etag(self, name: str) -> str:
+        """The version of a saved workflow."""
+        return self.answer("GET", f"/api/workflows/{name}")[1]
+
+    def answer(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[bytes, str]:
+        """The text of an answer, and its ETag."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json", **headers}
         request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
         with urllib.request.urlopen(request, timeout=60) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
+            return answer.read(), answer.headers.get("ETag", "")
 
     def jobs(self, *states: str) -> list[dict[str, Any]]:
         """Its jobs, newest first."""
@@ -87,7 +95,9 @@ class Server:
         """Wait until nothing runs and nothing waits."""
         end = time.monotonic() + seconds
         while self.jobs("queued", "running"):
-            assert time.monotonic() < end, f"after {seconds} s there is still {self.jobs('queued', 'running')}"
+            assert time.monotonic() < end, (
+                f"after {seconds} s there is still {self.jobs('queued', 'running')}"
+            )
             time.sleep(0.1)
 
     def kill(self) -> None:

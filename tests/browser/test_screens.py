@@ -13,7 +13,10 @@ PANELS = ("Templates", "Queue", "Gallery", "Problems", "Models", "Settings")
 
 def shoot(page: Page, name: str) -> None:
     """Save what is seen, when all pictures are there and nothing moves any more."""
-    page.wait_for_function("[...document.images].every(image => image.complete)")
+    for _ in range(100):
+        page.wait_for_timeout(100)
+        if page.evaluate("[...document.images].every(image => image.complete)"):
+            break
     page.wait_for_timeout(300)
     SHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SHOTS / f"{name}.png", animations="disabled")
