@@ -19,7 +19,7 @@ export function Dialog({ title, onClose, className = "", children }: Props) {
   }, []);
   return (
     // A press on the dialog itself is one on the backdrop; the keyboard has Escape for it.
-    // eslint-disable-next-line jsx-a11y/click-events-have-key-events, jsx-a11y/no-noninteractive-element-interactions
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions
     <dialog
       ref={ref}
       className={`dialog ${className}`}
