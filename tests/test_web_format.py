@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from graphengine import formatting
-from graphengine.registry import Manifest, Registry, installed
+from graphengine.config import Settings
+from graphengine.registry import Manifest
 
 WEB = Path(__file__).parent.parent / "web"
 FOLDER = WEB / "src" / "graph" / "fixtures"
@@ -23,6 +24,5 @@ def test_the_node_types_that_the_editor_is_tested_with_are_not_stale(monkeypatch
     sys.modules.pop("fixtures", None)
     from fixtures import fixtures  # type: ignore[import-not-found]
 
-    manifest: Manifest = Registry.load(installed()).manifest
-    for name, text in fixtures(manifest).items():
+    for name, text in fixtures(Manifest.of(Settings().cache)).items():
         assert (FOLDER / name).read_text(encoding="utf-8") == text, f"run `python web/fixtures.py`: {name}"
