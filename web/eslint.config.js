@@ -17,7 +17,7 @@ export default ts.config(
       "react-hooks/exhaustive-deps": "error",
       "@typescript-eslint/no-explicit-any": "error",
       "@typescript-eslint/no-misused-promises": ["error", { checksVoidReturn: { attributes: false } }],
-      "@typescript-eslint/unbound-method": "off", // the actions of a store know no `this`
+      "@typescript-eslint/unbound-method": "off", // the actions of a store use no `this`
       eqeqeq: "error",
     },
   },

@@ -1,7 +1,7 @@
 import { memo } from "react";
 import { lookOf } from "@/canvas/looks";
 import { Socket } from "@/canvas/Socket";
-import { RAIL, ROW, type Frame } from "@/graph/geometry";
+import { RAIL, type Frame } from "@/graph/geometry";
 import { bodySocket, paramSocket } from "@/graph/wires";
 import { useCatalogue } from "@/store/catalogue";
 import { strings } from "@/strings";
@@ -20,7 +20,7 @@ export const BodyFrame = memo(function BodyFrame({ frame }: { readonly frame: Fr
       <div className="body" style={{ left: frame.x, top: frame.y, width: frame.width, height: frame.height }}>
         <span className="port">{port.name === "body" ? "" : port.name.replace(/_/g, " ")}</span>
         {frame.params.map((socket) => (
-          <span key={socket.name} className="rail in" style={{ left: 20, top: socket.y - frame.y - ROW / 2, width: RAIL - 46 }}
+          <span key={socket.name} className="rail in" style={{ left: 20, top: socket.y - frame.y - 14, width: RAIL - 46 }}
             title={frame.first[socket.name] ?? ""}>
             <b>{socket.name}</b>
             {frame.first[socket.name] !== undefined && <small>{frame.first[socket.name]}</small>}
@@ -28,7 +28,7 @@ export const BodyFrame = memo(function BodyFrame({ frame }: { readonly frame: Fr
         ))}
         {frame.outputs.map((socket) => (
           <span key={socket.name} className="rail out"
-            style={{ left: start(socket.x + 10).left, top: socket.y - frame.y - ROW / 2, width: RAIL - 46 }}>
+            style={{ left: start(socket.x + 10).left, top: socket.y - frame.y - 14, width: RAIL - 46 }}>
             <b>{socket.name || strings.canvas.result}</b>
           </span>
         ))}

@@ -147,9 +147,9 @@ function Graph() {
         maxZoom={2.5}
         connectionRadius={22}
         reconnectRadius={12}
-        elevateNodesOnSelect={false}
+        zIndexMode="manual"
         nodeDragThreshold={2}
-        proOptions={{ hideAttribution: true }}
+        attributionPosition="bottom-center"
       >
         {far && <Overview sketch={sketch} />}
         <ZoomBar />

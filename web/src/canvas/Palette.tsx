@@ -109,7 +109,7 @@ function Open({ request }: { readonly request: PaletteRequest }) {
                   return <i key={j} className={`dot ${look.sign}`} style={{ "--wire": look.colour } as React.CSSProperties} title={show(type)} />;
                 })}
               </span>
-              {i === current && line.note && <span className="note">{line.note}</span>}
+              {i === current && line.note && <span className="about">{line.note}</span>}
             </div>
           </div>
         ))}

@@ -57,6 +57,8 @@ function handlesOf(shape: Shape): NodeHandle[] {
   return found;
 }
 
+/** How high nodes lie: above all wires, and these above the frames of loops. */
+const LEAF = 1000;
 const NOTHING: JsonObject = Object.freeze({});
 
 /** The nodes of the canvas, with what they were before. */
@@ -101,6 +103,7 @@ export function flowNodes(
       measured: { width: box.shape.width, height: box.shape.height },
       handles: handlesOf(box.shape),
       selected,
+      zIndex: box.shape.frames.length ? node.path.length : LEAF + (selected ? 1 : 0),
       ariaLabel: ariaLabel(box.shape, node),
       data: { shape: box.shape, node, place, named },
     };
@@ -170,6 +173,7 @@ export function flowEdges(
       target: wire.to,
       targetHandle: wire.toSocket,
       selected,
+      zIndex: LEAF - 1,
       data: { wire },
     });
   }

@@ -1,9 +1,9 @@
 /** Connecting: what may be linked to what, why not, what could stand between, and what fits. */
 import {
-  chain, isLiteral, linksOf, parts, put, resolve, sheet as sheetOf,
+  chain, isLiteral, linkOf, linksOf, parts, put, resolve, sheet as sheetOf,
   type Document, type Graph, type Node, type Sheet,
 } from "@/graph/document";
-import { freeId, fresh, linked, withBodyOutput, withNode, type Point, withLayout } from "@/graph/edit";
+import { freeId, fresh, linked, withBodyOutput, withInput, withLayout, withNode, type Point } from "@/graph/edit";
 import type { NodeType, Port, TypeRef } from "@/graph/nodetype";
 import {
   ancestors, bound, portOf, portsOf, typeAt, typing, type Types, type Typing,
@@ -95,7 +95,7 @@ export function fit(scene: Scene, source: Source, target: Target): Fit {
   const want = wanted(scene, target);
   if (fits(given, want, new Map())) return FINE;
   if (isList(want) && target.body === undefined && fits(given, want[1], new Map())) return { ...FINE, append: true };
-  const converter = between(typing.kinds, given, want);
+  const converter = between(typing.kinds, given, want, scene, scope);
   const advice = converter ? `put ${typing.kinds.get(converter)?.title ?? converter} between` : "link another output";
   return no(`${name} wants ${article(want)}, but ${source.link} is ${article(given)}; ${advice}`, converter);
 }
@@ -109,20 +109,25 @@ function holds(sheet: Sheet, node: Node, source: Source): boolean {
   return home !== null && "ids" in home && chain(home).some((graph) => graph.owner === node.id);
 }
 
-/** The simplest node that makes one type of another; empty if there is none. */
-export function between(types: Types, given: TypeRef, want: TypeRef): string {
-  let best: readonly [number, string] | null = null;
+/**
+ * The simplest node that makes one type of another; empty if there is none. Where a graph is given, one whose other
+ * inputs can be linked there is simpler than one whose inputs cannot.
+ */
+export function between(types: Types, given: TypeRef, want: TypeRef, scene?: Scene, scope?: Graph): string {
+  const around = scene && scope ? visible(scene, scope).map(({ type }) => type) : [];
+  let best: { readonly cost: number; readonly id: string } | null = null;
   for (const kind of types.values()) {
     if (kind.deprecated) continue;
     const [first] = Object.values(kind.outputs);
     if (first === undefined || !same(first, want)) continue;
     const required = portsOf(kind).filter((port) => port.default === undefined).map((port) => port.type);
     if (!required.some((type) => same(type, given)) || required.some((type) => same(type, want))) continue;
-    if (!best || required.length < best[0] || (required.length === best[0] && kind.id < best[1])) {
-      best = [required.length, kind.id];
-    }
+    const missing = required.filter((type) => !same(type, given) && !around.some((other) => same(other, type)));
+    const written = required.filter((type) => PLAIN.has(type)); // that must be thought of before it can run
+    const cost = required.length + written.length + 10 * missing.length;
+    if (!best || cost < best.cost || (cost === best.cost && kind.id < best.id)) best = { cost, id: kind.id };
   }
-  return best?.[1] ?? "";
+  return best?.id ?? "";
 }
 
 /** Link a source to a target. */
@@ -137,7 +142,11 @@ export function connected(scene: Scene, source: Source, target: Target): Documen
   }
   const given = typeAt(sheet, typing, source.link, node.graph);
   const want = wanted(scene, target);
-  return linked(document, node, target.input, source.link, isList(want) && !fits(given, want, new Map()));
+  const item = isList(want) && !fits(given, want, new Map());
+  const old = linkOf(node.inputs[target.input]);
+  const whole = old !== null && isList(typeAt(sheet, typing, old, node.graph));
+  const cleared = item && whole ? withInput(document, node, target.input, []) : document;
+  return linked(cleared, node, target.input, source.link, item);
 }
 
 /** What the only output of a body is called: after what is carried, else after what is linked to it. */
@@ -254,6 +263,7 @@ export function targetsFor(scene: Scene, source: Source): Offer[] {
   const found = targets(scene).filter((target) => fit(scene, source, target).ok);
   const type = typeAt(scene.sheet, scene.typing, source.link, source.home);
   const free = (target: Target) => {
+    if (isList(wanted(scene, target)) && !isList(type)) return 3;
     const value = scene.sheet.nodes.get(target.node)?.inputs[target.input];
     return value === undefined ? 0 : isLiteral(value) ? 1 : 2;
   };

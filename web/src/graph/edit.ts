@@ -207,8 +207,9 @@ export function relinked(data: JsonObject, to: (link: string) => string): JsonOb
       return other === body ? value : { graph: other };
     }
     if (!Array.isArray(value)) return value;
-    const items = (value as readonly Json[]).map((item) => (linkOf(item) === null ? item : { link: to(linkOf(item) ?? "") }));
-    return linksOf(value).some(({ link }) => to(link) !== link) ? items : value;
+    const old: readonly Json[] = value;
+    const items: Json = old.map((item) => (linkOf(item) === null ? item : { link: to(linkOf(item) ?? "") }));
+    return linksOf(old).some(({ link }) => to(link) !== link) ? items : old;
   };
   const each = (object: JsonObject, change: (value: Json) => Json): JsonObject => {
     let changed = false;
@@ -287,16 +288,6 @@ export function renamedParam(document: Document, body: Graph, old: string, name:
   const data = objectAt(document, body.path);
   const inputs = body.inputs.map((input) => (input === old ? name : input));
   return put(document, body.path, { ...relinked(data, (link) => (link === old ? name : link)), inputs });
-}
-
-/** Name an input of a node as an input of the workflow; undefined takes the name away. */
-export function withNamedInput(document: Document, sheet: Sheet, name: string, target: string | undefined): Document {
-  return put(document, [...sheet.path, "inputs", name], target);
-}
-
-/** Name an output of a node as an output of the workflow; undefined takes the name away. */
-export function withNamedOutput(document: Document, sheet: Sheet, name: string, link: string | undefined): Document {
-  return put(document, [...sheet.path, "outputs", name], link);
 }
 
 /** Give a named input or output another name, in its place. */

@@ -22,9 +22,11 @@ export const PICTURE = 176;
 const LETTER = 6.3;
 const SLACK = 52;
 /** Inside a frame: room at the left and right for its own sockets, above and below for air and the line back. */
-export const RAIL = 116;
+export const RAIL = 148;
 const AIR = 26;
 const BACK = 30;
+/** From one socket at the edge of a frame to the next. */
+const STEP = 36;
 
 /** One line of a node: an input at the left, an output at the right, or the input's widget between. */
 export interface Row {
@@ -284,10 +286,10 @@ function frameOf(
   const { first, carried } = rounds(kind, port, graph);
   const types = scene.typing.params.get(graph) ?? [];
   const outputs = graph.outputs.map(([name]) => name);
-  const middle = Math.max(bottom - top, Math.max(graph.inputs.length, outputs.length + 1) * ROW + 10);
+  const middle = Math.max(bottom - top, Math.max(graph.inputs.length, outputs.length) * STEP + 20);
   const width = RAIL * 2 + (right - left);
   const height = AIR + middle + (carried.length ? BACK + 8 * (carried.length - 1) : 14);
-  const at = (i: number) => y + AIR + 14 + i * ROW;
+  const at = (i: number) => y + AIR + 16 + i * STEP;
   const result = scene.typing.variables.get(node.id)?.get(typeof port.type === "string" ? port.type : "") ?? port.type;
   return {
     port, graph, x: 8, y, width, height, first, carried,

@@ -52,7 +52,7 @@ export function madeSubgraph(scene: Scene, ids: readonly string[], name: string)
       const out = links.filter(({ link }) => outside(link, node.graph));
       if (!out.length) continue;
       if (out.length < links.length) return `the list at ${member}.${input} has links from inside and from outside`;
-      given[expose(`${member}.${input}`)] = value as Json;
+      given[expose(`${member}.${input}`)] = value;
       without.set(member, [...(without.get(member) ?? []), input]);
     }
     for (const body of Object.values(node.bodies)) {
