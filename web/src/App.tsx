@@ -1,0 +1,6 @@
+import { Shell } from "@/panels/Shell";
+
+/** The whole page: what the panels put around the canvas. */
+export function App() {
+  return <Shell />;
+}

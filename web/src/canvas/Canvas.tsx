@@ -1,0 +1,378 @@
+import {
+  ReactFlow, ReactFlowProvider, useReactFlow, useStore, SelectionMode, type Connection, type EdgeChange, type FinalConnectionState,
+  type IsValidConnection, type NodeChange, type Viewport,
+} from "@xyflow/react";
+import "@xyflow/react/dist/base.css";
+import { useCallback, useEffect, useMemo, useRef, type MouseEvent } from "react";
+import {
+  connect, graphAt, here, insertOn, move, moveInto, reconnect, boxesHere,
+} from "@/canvas/actions";
+import { Breadcrumbs } from "@/canvas/Breadcrumbs";
+import { canvasCommands, openPalette, viewportFor } from "@/canvas/commands";
+import { ConnectHint } from "@/canvas/ConnectHint";
+import { boundsOf } from "@/canvas/draw";
+import { FrameNode, NoteNode } from "@/canvas/ExtraNode";
+import type { FlowEdge, FlowNode } from "@/canvas/flow";
+import { Menu } from "@/canvas/Menu";
+import { MiniMap } from "@/canvas/MiniMap";
+import { FAR, Overview } from "@/canvas/Overview";
+import { Palette } from "@/canvas/Palette";
+import { RefusalBox } from "@/canvas/RefusalBox";
+import { StepNode } from "@/canvas/StepNode";
+import { dismiss, useCanvas } from "@/canvas/store";
+import { useDrawn, type Drawn } from "@/canvas/useSketch";
+import { wireUnder } from "@/canvas/under";
+import { WireEdge } from "@/canvas/WireEdge";
+import { ZoomBar } from "@/canvas/ZoomBar";
+import { useCommands } from "@/commands";
+import { entryFor, exitFor, fit, type Source, type Target } from "@/graph/connect";
+import type { Point } from "@/graph/edit";
+import { sourceOf, targetOf } from "@/graph/wires";
+import { activeTab, useEditor } from "@/store/editor";
+import { tell as notify } from "@/store/notices";
+import { strings } from "@/strings";
+import "@/canvas/canvas.css";
+
+/** Say why something cannot be. */
+const tell = (title: string) => notify({ kind: "info", title });
+const NODES = { step: StepNode, frame: FrameNode, note: NoteNode };
+const EDGES = { wire: WireEdge };
+const GRID: [number, number] = [20, 20];
+const NO_NODES: FlowNode[] = [];
+const NO_EDGES: FlowEdge[] = [];
+
+/** The graph of the active tab. */
+export function Canvas() {
+  return (
+    <ReactFlowProvider>
+      <Graph />
+    </ReactFlowProvider>
+  );
+}
+
+function Graph() {
+  const drawn = useDrawn();
+  const { tab, nodes, edges, sketch } = drawn;
+  const flow = useReactFlow<FlowNode, FlowEdge>();
+  const element = useRef<HTMLElement>(null);
+  const now = useRef(drawn);
+  now.current = drawn;
+  const snap = useCanvas((state) => state.snap);
+  const far = useStore((state) => state.transform[2] < FAR);
+  const fitTo = useView(drawn, element);
+
+  useEffect(() => {
+    const commands = canvasCommands({
+      flow, element: () => element.current, pictured: () => now.current.pictured, fit: fitTo, tell,
+    });
+    return useCommands.getState().register(commands);
+  }, [flow, fitTo]);
+  useEffect(() => {
+    const follow = (event: PointerEvent) => {
+      useCanvas.setState({ pointer: [event.clientX, event.clientY] });
+    };
+    window.addEventListener("pointermove", follow, { passive: true });
+    return () => window.removeEventListener("pointermove", follow);
+  }, []);
+
+  const onNodesChange = useCallback((changes: NodeChange<FlowNode>[]) => changeNodes(changes, now.current), []);
+  const onEdgesChange = useCallback((changes: EdgeChange<FlowEdge>[]) => {
+    const chosen = new Set(useCanvas.getState().wires);
+    for (const change of changes) {
+      if (change.type === "select") chosen[change.selected ? "add" : "delete"](change.id);
+    }
+    useCanvas.setState({ wires: chosen });
+  }, []);
+  const ends = useConnecting(now);
+  const flowNodes = useMemo(() => (far ? NO_NODES : [...nodes.values()]), [far, nodes]);
+  const flowEdges = useMemo(() => (far ? NO_EDGES : [...edges.values()]), [far, edges]);
+  const onMoveEnd = useCallback(
+    (_: unknown, viewport: Viewport) => useEditor.getState().setViewport(useEditor.getState().active, viewport),
+    [],
+  );
+  const place = useCallback(
+    (at: Point): Point => {
+      const { x, y } = flow.screenToFlowPosition({ x: at[0], y: at[1] });
+      return [x, y];
+    },
+    [flow],
+  );
+  const openMenu = (event: MouseEvent | globalThis.MouseEvent, on: "node" | "canvas" | "wire" | "extra", id: string) => {
+    event.preventDefault();
+    useCanvas.setState({ palette: null, menu: { at: [event.clientX, event.clientY], on, id } });
+  };
+
+  return (
+    <main ref={element} className={far ? "graph far" : "graph"} aria-label={strings.canvas.label}
+      onDoubleClick={(event) => {
+        const target = event.target as Element;
+        if (target.matches(".react-flow__pane, .body, .overview")) openPalette({ flow }, [event.clientX, event.clientY]);
+      }}
+      onClickCapture={(event) => {
+        if (far && (event.target as Element).matches(".react-flow__pane")) selectAt(drawn, place([event.clientX, event.clientY]));
+      }}
+    >
+      <ReactFlow<FlowNode, FlowEdge>
+        nodes={flowNodes}
+        edges={flowEdges}
+        nodeTypes={NODES}
+        edgeTypes={EDGES}
+        onNodesChange={onNodesChange}
+        onEdgesChange={onEdgesChange}
+        onMoveEnd={onMoveEnd}
+        {...ends}
+        onNodeDrag={(_, node) => useCanvas.setState({ over: wireUnder(node.id, now.current)?.id ?? "" })}
+        onNodeContextMenu={(event, node) => {
+          if (!activeTab().selection.has(node.id)) useEditor.getState().select([node.id]);
+          openMenu(event, node.type === "step" ? "node" : "extra", node.id);
+        }}
+        onEdgeContextMenu={(event, edge) => {
+          useCanvas.setState({ wires: new Set([edge.id]) });
+          openMenu(event, "wire", edge.id);
+        }}
+        onPaneContextMenu={(event) => openMenu(event, "canvas", "")}
+        onPaneClick={() => {
+          dismiss();
+          useCanvas.setState({ wires: new Set() });
+        }}
+        onlyRenderVisibleElements
+        selectionMode={SelectionMode.Partial}
+        selectionKeyCode="Shift"
+        multiSelectionKeyCode={["Control", "Meta", "Shift"]}
+        deleteKeyCode={null}
+        zoomOnDoubleClick={false}
+        snapToGrid={snap}
+        snapGrid={GRID}
+        minZoom={0.05}
+        maxZoom={2.5}
+        connectionRadius={22}
+        reconnectRadius={12}
+        zIndexMode="manual"
+        nodeDragThreshold={2}
+        attributionPosition="bottom-center"
+      >
+        {far && <Overview sketch={sketch} />}
+        <ZoomBar />
+        {nodes.size > 0 && <MiniMap sketch={sketch} />}
+      </ReactFlow>
+      <Breadcrumbs tab={tab} />
+      {nodes.size === 0 && (
+        <div className="blank">
+          <b>{strings.canvas.empty}</b>
+          <span>{strings.canvas.emptyHint}</span>
+        </div>
+      )}
+      <ConnectHint />
+      <RefusalBox place={place} />
+      <Palette />
+      <Menu />
+    </main>
+  );
+}
+
+/** Select what is at a place, when all is one picture. */
+function selectAt({ boxes }: Drawn, [x, y]: Point): void {
+  const hit = [...boxes.values()].reverse().find(({ absolute, shape }) =>
+    x >= absolute[0] && y >= absolute[1] && x <= absolute[0] + shape.width && y <= absolute[1] + shape.height);
+  useEditor.getState().select(hit ? [hit.shape.id] : []);
+}
+
+/** Selecting and dragging. While something is dragged its place is the canvas's own; where it is dropped is one edit. */
+function changeNodes(changes: readonly NodeChange<FlowNode>[], drawn: Drawn): void {
+  const { selection } = activeTab();
+  let chosen: Set<string> | null = null;
+  const drag = new Map(useCanvas.getState().drag ?? []);
+  let dragged = false;
+  const dropped = new Map<string, Point>();
+  for (const change of changes) {
+    if (change.type === "select") {
+      chosen ??= new Set(selection);
+      chosen[change.selected ? "add" : "delete"](change.id);
+    } else if (change.type === "position" && change.position) {
+      const at = inFrame(change.id, [change.position.x, change.position.y], drawn);
+      if (change.dragging) {
+        drag.set(change.id, at);
+        dragged = true;
+      } else dropped.set(change.id, at);
+    }
+  }
+  if (chosen) useEditor.getState().select(chosen);
+  if (dragged) useCanvas.setState({ drag });
+  if (dropped.size) drop(dropped, drag.size > 0, drawn);
+}
+
+/** A place that React Flow counts from the node around, as the file counts it: from inside the frame. */
+function inFrame(id: string, [x, y]: Point, { boxes, scene }: Drawn): Point {
+  const graph = scene.sheet.nodes.get(id)?.graph;
+  const frame = graph?.owner ? boxes.get(graph.owner)?.shape.frames.find((frame) => frame.graph === graph) : undefined;
+  return frame ? [x - frame.origin[0], y - frame.origin[1]] : [x, y];
+}
+
+function drop(places: ReadonlyMap<string, Point>, byPointer: boolean, drawn: Drawn): void {
+  const { over } = useCanvas.getState();
+  const [only] = places.keys();
+  const wire = byPointer && places.size === 1 ? drawn.wires.find((wire) => wire.id === over) : undefined;
+  const before = new Map([...places].flatMap(([id]) => {
+    const box = drawn.boxes.get(id);
+    return box ? [[id, box] as const] : [];
+  }));
+  useCanvas.setState({ drag: null, over: "" });
+  const nodes = [...places.keys()].filter((id) => drawn.scene.sheet.nodes.has(id));
+  const [first] = nodes;
+  const box = first === undefined ? undefined : before.get(first);
+  const graph = first === undefined ? undefined : drawn.scene.sheet.nodes.get(first)?.graph;
+  const together = nodes.every((id) => drawn.scene.sheet.nodes.get(id)?.graph === graph);
+  if (byPointer && box && graph && together && nodes.length) {
+    const middle: Point = [box.absolute[0] + box.shape.width / 2, box.absolute[1] + 20];
+    const found = graphAt(middle, new Set(nodes));
+    const deeper = found.graph !== graph && found.graph.parent !== null;
+    if (deeper && inside(found.graph, graph)) {
+      const corner = cornerOf(found.graph, drawn);
+      const inner = new Map(nodes.map((id): [string, Point] => {
+        const at = before.get(id)?.absolute ?? [0, 0];
+        return [id, [Math.max(0, at[0] - corner[0]), Math.max(0, at[1] - corner[1])]];
+      }));
+      const problem = moveInto(nodes, found.graph, inner);
+      if (!problem) return;
+      tell(problem);
+    }
+  }
+  move(places, byPointer ? "" : "nudge");
+  if (wire && only !== undefined) insertOn(only, wire);
+}
+
+/** Whether a graph lies in another one. */
+function inside(inner: Drawn["scene"]["sheet"]["root"], outer: Drawn["scene"]["sheet"]["root"]): boolean {
+  for (let graph = inner.parent; graph; graph = graph.parent) if (graph === outer) return true;
+  return false;
+}
+
+function cornerOf(graph: Drawn["scene"]["sheet"]["root"], { boxes }: Drawn): Point {
+  const owner = boxes.get(graph.owner);
+  const frame = owner?.shape.frames.find((frame) => frame.graph === graph);
+  return owner && frame ? [owner.absolute[0] + frame.origin[0], owner.absolute[1] + frame.origin[1]] : [0, 0];
+}
+
+/** The viewport: where each tab was left, or so that all is seen. It is computed, because nothing is measured. */
+function useView({ tab, boxes, scene }: Drawn, element: React.RefObject<HTMLElement | null>): (ids?: readonly string[]) => void {
+  const flow = useReactFlow<FlowNode, FlowEdge>();
+  const computed = useCanvas((state) => state.computedFor);
+  const now = useRef(boxes);
+  now.current = boxes;
+  const fitTo = useCallback((ids?: readonly string[]) => {
+    const { width = 1200, height = 800 } = element.current?.getBoundingClientRect() ?? {};
+    const all = ids?.length ? ids.flatMap((id) => now.current.get(id) ?? []) : [...now.current.values()];
+    void flow.setViewport(viewportFor(boundsOf(all), width, height));
+  }, [flow, element]);
+
+  const shown = useRef("");
+  const key = `${tab.id} ${scene.sheet.name} ${tab.viewport ? "kept" : `${boxes.size > 0} ${computed}`}`;
+  useEffect(() => {
+    if (shown.current === key || !boxes.size) return;
+    const same = shown.current.split(" ").slice(0, 2).join(" ") === `${tab.id} ${scene.sheet.name}`;
+    shown.current = key;
+    if (same && tab.viewport) return;
+    if (tab.viewport) void flow.setViewport(tab.viewport);
+    else fitTo();
+  }, [key, tab, scene, boxes, flow, fitTo]);
+
+  const reveal = useEditor((state) => state.reveal);
+  useEffect(() => {
+    if (!reveal?.node || reveal.tab !== useEditor.getState().active) return;
+    const box = now.current.get(reveal.node);
+    if (!box) return;
+    const zoom = Math.max(0.8, Math.min(1.2, flow.getZoom()));
+    void flow.setCenter(box.absolute[0] + box.shape.width / 2, box.absolute[1] + Math.min(box.shape.height, 300) / 2, { zoom, duration: 200 });
+  }, [reveal, flow]);
+  return fitTo;
+}
+
+/** What happens while wires are drawn. */
+function useConnecting(now: React.RefObject<Drawn>) {
+  const flow = useReactFlow<FlowNode, FlowEdge>();
+  const reconnected = useRef(false);
+  return useMemo(() => {
+    const both = (connection: Pick<Connection, "source" | "target" | "sourceHandle" | "targetHandle">): readonly [Source, Target] | null => {
+      const source = sourceOf(now.current.scene, connection.source, connection.sourceHandle ?? "");
+      const target = targetOf(connection.target, connection.targetHandle ?? "");
+      return source && target ? [source, target] : null;
+    };
+    let asked = "";
+    let answer = false;
+    const isValidConnection: IsValidConnection<FlowEdge> = (connection) => {
+      const key = `${connection.source} ${connection.sourceHandle} ${connection.target} ${connection.targetHandle}`;
+      if (key === asked) return answer;
+      const found = both({ ...connection, sourceHandle: connection.sourceHandle ?? null, targetHandle: connection.targetHandle ?? null });
+      asked = key;
+      answer = found !== null && fit(now.current.scene, ...found).ok;
+      return answer;
+    };
+    const onConnect = (connection: Connection) => {
+      const found = both(connection);
+      if (found) connect(...found);
+    };
+    const onConnectStart = () => {
+      asked = "";
+      dismiss();
+    };
+    const onConnectEnd = (event: globalThis.MouseEvent | TouchEvent, state: FinalConnectionState) => {
+      if (state.isValid || !state.fromHandle || reconnected.current) return;
+      const touch = "changedTouches" in event ? event.changedTouches[0] : event;
+      const at: Point = [touch?.clientX ?? 0, touch?.clientY ?? 0];
+      const { fromHandle, toHandle } = state;
+      const scene = here();
+      const gives = fromHandle.type === "source";
+      const source = gives ? sourceOf(scene, fromHandle.nodeId, fromHandle.id ?? "") : null;
+      const target = gives ? null : targetOf(fromHandle.nodeId, fromHandle.id ?? "");
+      if (toHandle && toHandle.nodeId + toHandle.id !== fromHandle.nodeId + fromHandle.id) {
+        if (toHandle.type === fromHandle.type) return;
+        const other = gives ? targetOf(toHandle.nodeId, toHandle.id ?? "") : sourceOf(scene, toHandle.nodeId, toHandle.id ?? "");
+        const [a, b] = gives ? [source, other as Target | null] : [other as Source | null, target];
+        if (!a || !b) return;
+        const { reason, converter } = fit(scene, a, b);
+        if (reason) useCanvas.setState({ refusal: { at, reason, converter, source: a, target: b } });
+        return;
+      }
+      const place = flow.screenToFlowPosition({ x: at[0], y: at[1] });
+      const node = nodeAt([place.x, place.y], fromHandle.nodeId);
+      if (node && source) {
+        const entry = entryFor(scene, node, source);
+        if (entry && connect(source, entry)) return;
+      }
+      if (node && target) {
+        const exit = exitFor(scene, node, target);
+        if (exit && connect(exit, target)) return;
+      }
+      const spot = graphAt([place.x, place.y]);
+      const scope = source?.home ?? scene.sheet.nodes.get(target?.node ?? "")?.graph;
+      const inScope = scope && (spot.graph === scope || inside(spot.graph, scope)) && (source !== null || spot.graph === scope);
+      const graph = inScope ? spot.graph : (scope ?? spot.graph);
+      const corner = inScope ? spot.place : ((c: Point): Point => [place.x - c[0], place.y - c[1]])(cornerOf(graph, now.current));
+      useCanvas.setState({
+        palette: { at, mode: { kind: "add", graph, place: corner, ...(source ? { from: source } : {}), ...(target ? { to: target } : {}) } },
+      });
+    };
+    const onReconnectStart = () => {
+      reconnected.current = true;
+    };
+    const onReconnect = (edge: FlowEdge, connection: Connection) => {
+      const found = both(connection);
+      const wire = edge.data?.wire;
+      if (found && wire) reconnect(wire, ...found);
+    };
+    const onReconnectEnd = () => {
+      reconnected.current = false;
+    };
+    return { isValidConnection, onConnect, onConnectStart, onConnectEnd, onReconnect, onReconnectStart, onReconnectEnd };
+  }, [flow, now]);
+}
+
+/** The innermost node at a place, that is no loop's frame. */
+function nodeAt([x, y]: Point, without: string): string | null {
+  let found: string | null = null;
+  for (const { absolute, shape } of boxesHere().values()) {
+    const within = x >= absolute[0] && y >= absolute[1] && x <= absolute[0] + shape.width && y <= absolute[1] + shape.height;
+    if (within && !shape.frames.length && shape.id !== without) found = shape.id;
+  }
+  return found;
+}
