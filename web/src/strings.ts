@@ -204,6 +204,7 @@ export const strings = {
       run: "Run",
       times: (count: number) => `Run ${count}×`,
       batch: "How many runs",
+      count: "Count the seeds up",
       cancel: "Stop",
       cancelTitle: "Stop this workflow's runs",
       failed: "The run was not accepted",

@@ -79,7 +79,13 @@ export function refusal(status: number, title: string, text: string): Refusal {
 /** What to tell a person about an error of any kind. */
 export function words(error: unknown): string {
   if (error instanceof Refusal && error.problems.length) {
-    return error.problems.map((p) => `${[p.node, p.input].filter(Boolean).join(".")}: ${p.text}`).join("\n");
+    return error.problems.map(told).join("\n");
   }
   return error instanceof Error ? error.message : String(error);
+}
+
+/** A problem in a line: where it is, and what. */
+export function told({ node, input, text }: Place): string {
+  const where = [node, input].filter(Boolean).join(".");
+  return where ? `${where}: ${text}` : text;
 }

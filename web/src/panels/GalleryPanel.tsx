@@ -4,7 +4,7 @@ import * as client from "@/api/client";
 import type { JobDetail } from "@/api/schema";
 import { useServer } from "@/live/link";
 import { Button } from "@/panels/Button";
-import { seedsOf, setSeeds } from "@/panels/seeds";
+import { seedsOf, setSeeds } from "@/session/seeds";
 import { showPicture } from "@/panels/viewing";
 import { openRun } from "@/session/files";
 import { attempt, morePast, perform, refreshPast } from "@/session/refresh";
@@ -36,7 +36,7 @@ function Card({ job }: { readonly job: JobDetail }) {
   const title = job.name || strings.panels.files.untitled;
   const seeds = seedsOf(job);
   return (
-    <li className="card" aria-label={title}>
+    <li className={`card ${pictures.length > 1 || job.state === "failed" ? "wide-card" : ""}`} aria-label={title}>
       {pictures.length > 0 && (
         <div className={`pictures ${pictures.length > 1 ? "many" : ""}`}>
           {pictures.map((output) => (

@@ -65,7 +65,7 @@ function Item({ panel, count }: { readonly panel: Panel; readonly count: number 
   return (
     <button
       type="button"
-      className={`rail-item ${panel}`}
+      className={`rail-item rail-${panel}`}
       aria-pressed={open}
       aria-label={count ? `${words[panel]}, ${count}` : words[panel]}
       title={words[panel]}

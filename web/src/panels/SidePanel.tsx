@@ -29,7 +29,7 @@ export function SidePanel() {
     <aside
       ref={ref}
       tabIndex={-1}
-      className={`side-panel ${panel}`}
+      className="side-panel"
       aria-labelledby={heading}
       onKeyDown={(event) => {
         if (event.key !== "Escape") return;

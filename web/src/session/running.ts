@@ -1,15 +1,15 @@
 /** Running: a tab's workflow goes into the queue, once or several times. */
 import * as client from "@/api/client";
-import { Refusal } from "@/api/request";
-import { at, put, type Document } from "@/graph/document";
-import { sheet } from "@/graph/document";
+import { Refusal, told } from "@/api/request";
+import { put, sheet, type Document } from "@/graph/document";
 import { numeric } from "@/graph/number";
 import { useServer } from "@/live/link";
 import { ended, useRuns } from "@/live/runs";
 import { perform, refreshLine } from "@/session/refresh";
-import { useCatalogue } from "@/store/catalogue";
-import { activeTab } from "@/store/editor";
+import { openSeeds, seedsOf } from "@/session/seeds";
+import { activeTab, useEditor } from "@/store/editor";
 import { tell } from "@/store/notices";
+import { advanced, useSeeds } from "@/store/seeds";
 import { useSettings } from "@/store/settings";
 import { strings } from "@/strings";
 
@@ -25,41 +25,55 @@ export function runActive(count = useSettings.getState().batch): void {
 async function submitAll(tab: string, document: Document, count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
     try {
-      const job = await client.submit(counted(document, i), crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`);
+      const job = await client.submit(counted(document, i), key());
       useRuns.getState().begin(tab, job.id);
+      if (i === count - 1) await noteSeeds(tab, job.id);
     } catch (error) {
-      if (error instanceof Refusal && error.problems.length) {
-        useServer.setState((state) => ({ problems: { ...state.problems, [tab]: error.problems } }));
-        useSettings.getState().setPanel("problems");
-        tell({
-          kind: "error",
-          title: strings.panels.run.refused(error.problems.length),
-          detail: error.problems.slice(0, 2).map((p) => p.text).join("\n"),
-        });
-        return;
-      }
-      throw error;
+      if (!(error instanceof Refusal) || !error.problems.length) throw error;
+      refused(tab, error);
+      return;
     }
+  }
+  if (activeTab().id === tab) {
+    useEditor.getState().edit(strings.panels.run.count, (now) => {
+      for (let i = 0; i < count; i++) now = advanced(now);
+      return now;
+    });
   }
   await refreshLine();
 }
 
-/** The same with every fixed seed `i` further on, so that the pictures of a batch differ; an open seed is drawn anew. */
+/** A name that makes the same request twice one run. */
+function key(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** The server does not take it: its problems are shown. */
+function refused(tab: string, error: Refusal): void {
+  useServer.setState((state) => ({ problems: { ...state.problems, [tab]: error.problems } }));
+  useSettings.getState().setPanel("problems");
+  tell({
+    kind: "error",
+    title: strings.panels.run.refused(error.problems.length),
+    detail: error.problems.slice(0, 2).map(told).join("\n"),
+  });
+}
+
+/** The seeds that the server drew are shown where they were left open. */
+async function noteSeeds(tab: string, job: string): Promise<void> {
+  const seeds = seedsOf(await client.job(job));
+  useSeeds.getState().note(tab, Object.fromEntries(seeds.map(({ node, input, value }) => [`${node}.${input}`, value])));
+}
+
+/** The same with every fixed seed `i` further on, so that the pictures of a batch differ; an open one is drawn anew. */
 export function counted(document: Document, i: number): Document {
   if (i === 0) return document;
-  const { types } = useCatalogue.getState();
-  const found = sheet(document);
-  if (!found) return document;
-  let next = document;
-  for (const node of found.nodes.values()) {
-    for (const port of types.get(node.type)?.inputs ?? []) {
-      if (port.ui?.widget !== "seed") continue;
-      const path = [...node.path, "inputs", port.name];
-      const seed = numeric(at(document, path));
-      if (seed !== null) next = put(next, path, (seed + i) % SEEDS);
-    }
-  }
-  return next;
+  const nodes = sheet(document)?.nodes;
+  return openSeeds(document).reduce((next, { node, input, value }) => {
+    const seed = numeric(value);
+    const home = nodes?.get(node);
+    return seed === null || !home ? next : put(next, [...home.path, "inputs", input], (seed + i) % SEEDS);
+  }, document);
 }
 
 /** Stop what the active tab runs, and take back what it has waiting. */

@@ -1,7 +1,7 @@
 /** Seeds of a past run, and how they come into the workflow that is open. */
 import type { JobDetail } from "@/api/schema";
 import { put, sheet, type Document } from "@/graph/document";
-import type { Json, JsonObject } from "@/graph/json";
+import { isObject, type Json, type JsonObject } from "@/graph/json";
 import { useCatalogue } from "@/store/catalogue";
 import { useEditor } from "@/store/editor";
 import { strings } from "@/strings";
@@ -14,7 +14,7 @@ export interface Seed {
 
 /** The seeds that a run was made with. */
 export function seedsOf(job: JobDetail): Seed[] {
-  return find(job.workflow as JsonObject).flatMap(({ node, input, value }) =>
+  return openSeeds(job.workflow as JsonObject).flatMap(({ node, input, value }) =>
     typeof value === "number" ? [{ node, input, value }] : [],
   );
 }
@@ -23,7 +23,7 @@ export function seedsOf(job: JobDetail): Seed[] {
 export function setSeeds(seeds: readonly Seed[]): number {
   let count = 0;
   useEditor.getState().edit(strings.panels.gallery.seed, (document) => {
-    const here = find(document);
+    const here = openSeeds(document);
     const same = seeds.filter((seed) => here.some((other) => other.node === seed.node && other.input === seed.input));
     const only = here.length === 1 && seeds.length ? here[0] : undefined;
     const wanted = same.length || !only ? same : [{ node: only.node, input: only.input, value: seeds[0]?.value ?? 0 }];
@@ -37,12 +37,12 @@ export function setSeeds(seeds: readonly Seed[]): number {
   return count;
 }
 
-/** Every input for a seed that is not linked. */
-function find(document: Document): { node: string; input: string; value: Json | undefined }[] {
+/** Every input for a seed that is not linked, with what stands there. */
+export function openSeeds(document: Document): { node: string; input: string; value: Json | undefined }[] {
   const { types } = useCatalogue.getState();
   return [...(sheet(document)?.nodes.values() ?? [])].flatMap((node) =>
     (types.get(node.type)?.inputs ?? [])
-      .filter((port) => port.ui?.widget === "seed" && typeof node.inputs[port.name] !== "object")
+      .filter((port) => port.ui?.widget === "seed" && !isObject(node.inputs[port.name]))
       .map((port) => ({ node: node.id, input: port.name, value: node.inputs[port.name] })),
   );
 }
