@@ -1,6 +1,6 @@
 """Write `src/api/schema.ts`: the bodies of the API as TypeScript, out of the server's own OpenAPI document.
 
-`python web/schema.py` writes the file, `python web/schema.py --check` only says whether it is as it should be.
+`python web/schema.py` writes the file, `python web/schema.py --check` says whether it is as it should be.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from graphengine.server.openapi import document
 from graphengine.server.routes import ROUTES
 
 FILE = Path(__file__).resolve().parent / "src/api/schema.ts"
-HEAD = "/** The bodies of the API. Made by `python web/schema.py` from the server's OpenAPI document; not edited. */\n"
+HEAD = "/** The bodies of the API. Made by `python web/schema.py` from the server's OpenAPI document. */\n"
 PLAIN = {"integer": "number", "number": "number", "string": "string", "boolean": "boolean", "null": "null"}
 
 

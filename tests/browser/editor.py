@@ -155,8 +155,8 @@ class Editor:
               transfer.items.add(new File([bytes], name, { type }));
               const target = document.querySelector(".work");
               for (const kind of ["dragenter", "dragover", "drop"]) {
-                const event = new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true });
-                target.dispatchEvent(event);
+                const init = { dataTransfer: transfer, bubbles: true, cancelable: true };
+                target.dispatchEvent(new DragEvent(kind, init));
               }
             }""",
             [name, media, self.kept(content)],

@@ -1,4 +1,4 @@
-"""A real server for the browser: `graphengine serve` in a process of its own, that a test may kill and start again."""
+"""A real server for the browser: `graphengine serve` in a process of its own, which a test may kill."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Server:
 
     def kill(self) -> None:
         """As the kernel would when memory is short: the server and its workers, at once."""
-        if self.process is not None:
+        if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 

@@ -33,7 +33,7 @@ def test_a_server_that_is_killed_in_a_run_and_started_again_ends_it_and_the_page
     fragile.kill()
     expect(page.locator(".banner")).to_contain_text("The server does not answer")
     editor.menu("Rename")
-    page.get_by_role("textbox").fill("Still at work")
+    page.get_by_role("textbox", name="Title of the workflow").fill("Still at work")
     page.keyboard.press("Enter")
     expect(editor.tab()).to_have_text("Still at work")
     fragile.start()

@@ -1,4 +1,4 @@
-"""Every screen, drawn in a large window and on a phone; the pictures lie in `shots/` for people to look at."""
+"""Every screen, drawn in a large window and on a phone; the pictures lie in `shots/`, to be looked at."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-/** The bodies of the API. Made by `python web/schema.py` from the server's OpenAPI document; not edited. */
+/** The bodies of the API. Made by `python web/schema.py` from the server's OpenAPI document. */
 
 /** The process answers. */
 export interface Alive {

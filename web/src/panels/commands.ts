@@ -61,7 +61,7 @@ const COMMANDS: readonly Command[] = [
   { id: "run.run", title: run.run, group: RUN, keys: ["mod+enter"], everywhere: true, run: () => runActive() },
   { id: "run.cancel", title: run.cancelTitle, group: RUN, keys: ["mod+shift+enter"], everywhere: true, run: cancelActive },
   { id: "view.shortcuts", title: shortcuts.title, group: SHOW, keys: ["?"], run: () => useSettings.getState().setSheet(true) },
-  { id: "view.form", title: `${bar.graph} / ${bar.form}`, group: SHOW, keys: ["alt+v"], everywhere: true, run: otherView },
+  { id: "view.form", title: `${bar.graph} / ${bar.form}`, group: SHOW, keys: ["alt+g"], everywhere: true, run: otherView },
   ...(["templates", "queue", "gallery", "problems", "models", "settings"] as const).map((panel, i) => ({
     id: `panel.${panel}`, title: rail[panel], group: SHOW, keys: [`alt+${i + 1}`], everywhere: true, run: toggle(panel),
   })),
