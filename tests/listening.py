@@ -164,7 +164,7 @@ class Live:
 
     def __enter__(self) -> Live:
         self.thread.start()
-        self.do(self.start())
+        self.do(self.start(), 300)
         return self
 
     async def start(self) -> None:
@@ -174,7 +174,7 @@ class Live:
         await self.service.start()
         self.running = Running(self.service, self.settings, access, self.listener, limits=self.limits)
         await self.running.start()
-        await self.service.types()
+        await self.service.known.wait()  # reading all packs takes a while on a busy machine
 
     def __exit__(self, *error: object) -> None:
         self.do(self.stop())
