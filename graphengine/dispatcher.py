@@ -22,8 +22,8 @@ from graphengine.fleet import Ended, Fleet, Gone, Logged, Report, Shown, Told
 from graphengine.hub import Hub, Preview
 from graphengine.jobs import TRACE, Draft, Lease
 from graphengine.journal import EVENT_LIMIT
+from graphengine.order import Order
 from graphengine.store import Store
-from graphengine.worker import Order
 
 log = logging.getLogger("graphengine.jobs")
 
@@ -275,13 +275,11 @@ class Dispatcher:
         """Keep one lease; stop an attempt that is not wanted any more, or that does nothing."""
         job, epoch = running.lease.job.id, running.lease.epoch
         lease = await self.call(self.store.queue.heartbeat, running.lease)
-        if self.of(job, epoch) is None:
-            return  # it ended meanwhile
+        if self.of(job, epoch) is None or running.ending:
+            return  # it ended meanwhile, or is about to
         if lease is None:  # taken for dead, by a clock that jumped
             await self.fleet.cancel(job, epoch)
             await self.settle(job)
-        elif running.ending:
-            return
         elif not any(w.name == running.worker and w.job == job for w in self.fleet.workers()):
             running.missing += 1  # its end may be on the way; or the disk refused when it came
             if running.missing >= MISSING:

@@ -26,7 +26,7 @@ from graphengine.errors import GraphEngineError, Problem, Unavailable, WorkflowE
 
 if TYPE_CHECKING:
     from graphengine.config import Settings
-    from graphengine.worker import Order
+    from graphengine.order import Order
 
 PATIENCE = 2.0
 """Seconds that a worker has to stop a job that was cancelled before it is ended."""

@@ -20,7 +20,7 @@ from graphengine.server.guard import Access
 from graphengine.server.limits import Limits
 from graphengine.server.running import Running, listening
 from graphengine.service import Service
-from graphengine.worker import Order
+from graphengine.order import Order
 
 T = TypeVar("T")
 TOKEN = "the-token-of-the-tests-0123456789"

@@ -9,7 +9,7 @@ from typing import Any
 
 from graphengine.errors import Unavailable
 from graphengine.fleet import Ended, Gone, Ready, Report, Told, WorkerState
-from graphengine.worker import Order
+from graphengine.order import Order
 
 
 class ScriptedFleet:

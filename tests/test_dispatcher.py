@@ -18,7 +18,7 @@ from graphengine.errors import StoreError
 from graphengine.hub import Hub
 from graphengine.jobs import Job, Request
 from graphengine.store import Store
-from graphengine.worker import Order
+from graphengine.order import Order
 
 REQUEST = Request('{"format": 1}', name="a test")
 LEASE = 0.4
