@@ -154,14 +154,19 @@ def test_ctrl_c_stops_waiting_and_the_job_goes_on(client, served, sum_file, cach
     client.pause()
     environment = os.environ | {"GRAPHENGINE_CACHE": str(cache)}
     command = [sys.executable, "-m", "graphengine", "submit", sum_file, "--set", "first=88", "--wait"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # fmt: skip
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # the shell may ignore it
+    ) as process:  # fmt: skip
         assert process.stderr is not None
         assert "is queued" in process.stderr.readline()
         while not served.asked[-1].endswith("/events"):
             sleep(0.01)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     job = client.queue()["waiting"][0]
     short = job["id"][-8:]
     assert (process.returncode, out) == (130, "")
