@@ -156,7 +156,7 @@ def test_ctrl_c_stops_waiting_and_the_job_goes_on(client, served, sum_file, cach
     command = [sys.executable, "-m", "graphengine", "submit", sum_file, "--set", "first=88", "--wait"]
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # the shell may ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a shell may ignore it
     ) as process:  # fmt: skip
         assert process.stderr is not None
         assert "is queued" in process.stderr.readline()
