@@ -3,7 +3,7 @@ import {
   type IsValidConnection, type NodeChange, type Viewport,
 } from "@xyflow/react";
 import "@xyflow/react/dist/base.css";
-import { useCallback, useEffect, useMemo, useRef, type MouseEvent } from "react";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, type MouseEvent } from "react";
 import {
   connect, graphAt, here, insertOn, move, moveInto, reconnect, boxesHere,
 } from "@/canvas/actions";
@@ -13,11 +13,8 @@ import { ConnectHint } from "@/canvas/ConnectHint";
 import { boundsOf } from "@/canvas/draw";
 import { FrameNode, NoteNode } from "@/canvas/ExtraNode";
 import type { FlowEdge, FlowNode } from "@/canvas/flow";
-import { Menu } from "@/canvas/Menu";
 import { MiniMap } from "@/canvas/MiniMap";
 import { FAR, Overview } from "@/canvas/Overview";
-import { Palette } from "@/canvas/Palette";
-import { RefusalBox } from "@/canvas/RefusalBox";
 import { StepNode } from "@/canvas/StepNode";
 import { dismiss, useCanvas } from "@/canvas/store";
 import { useDrawn, type Drawn } from "@/canvas/useSketch";
@@ -33,11 +30,15 @@ import { tell as notify } from "@/store/notices";
 import { strings } from "@/strings";
 import "@/canvas/canvas.css";
 
+const loadOver = () => import("@/canvas/Over");
+const Over = lazy(loadOver);
 /** Say why something cannot be. */
 const tell = (title: string) => notify({ kind: "info", title });
 const NODES = { step: StepNode, frame: FrameNode, note: NoteNode };
 const EDGES = { wire: WireEdge };
 const GRID: [number, number] = [20, 20];
+/** When what opens over the graph is fetched: the graph comes first. */
+const IDLE = 1500;
 const NO_NODES: FlowNode[] = [];
 const NO_EDGES: FlowEdge[] = [];
 
@@ -59,6 +60,7 @@ function Graph() {
   now.current = drawn;
   const snap = useCanvas((state) => state.snap);
   const far = useStore((state) => state.transform[2] < FAR);
+  const over = useCanvas((state) => state.palette !== null || state.menu !== null || state.refusal !== null);
   const fitTo = useView(drawn, element);
 
   useEffect(() => {
@@ -73,6 +75,11 @@ function Graph() {
     };
     window.addEventListener("pointermove", follow, { passive: true });
     return () => window.removeEventListener("pointermove", follow);
+  }, []);
+
+  useEffect(() => {
+    const soon = setTimeout(() => void loadOver(), IDLE);
+    return () => clearTimeout(soon);
   }, []);
 
   const onNodesChange = useCallback((changes: NodeChange<FlowNode>[]) => changeNodes(changes, now.current), []);
@@ -163,9 +170,7 @@ function Graph() {
         </div>
       )}
       <ConnectHint />
-      <RefusalBox place={place} />
-      <Palette />
-      <Menu />
+      {over && <Suspense><Over place={place} /></Suspense>}
     </main>
   );
 }

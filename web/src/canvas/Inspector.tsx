@@ -18,7 +18,7 @@ import "@/canvas/inspector.css";
 const COLOURS = ["#c2553f", "#b8862b", "#5f8f3e", "#2f8f8a", "#3f73c2", "#7a5cc2", "#b04f8c"];
 
 /** What is selected, in full: titles, notes, colours, every input with its widget. */
-export function Inspector() {
+export default function Inspector() {
   const tab = useEditor(activeTab);
   const ready = useCatalogue((state) => state.ready);
   const { nodes, layout } = shownSheet(tab);

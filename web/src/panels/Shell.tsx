@@ -1,7 +1,6 @@
 /** The whole page: bars and panels around the canvas or the form, dialogs over it. */
 import { lazy, Suspense, useEffect } from "react";
 import { Canvas } from "@/canvas/Canvas";
-import { Inspector } from "@/canvas/Inspector";
 import { Banner } from "@/panels/Banner";
 import { registerCommands } from "@/panels/commands";
 import { DropZone } from "@/panels/DropZone";
@@ -16,6 +15,7 @@ import { useSettings } from "@/store/settings";
 import { strings } from "@/strings";
 import "@/panels/panels.css";
 
+const Inspector = lazy(() => import("@/canvas/Inspector"));
 const FormView = lazy(() => import("@/panels/FormView"));
 const Viewer = lazy(() => import("@/panels/Viewer"));
 const Shortcuts = lazy(() => import("@/panels/Shortcuts"));
@@ -37,7 +37,7 @@ export function Shell() {
         {view === "form" ? <Suspense fallback={null}><FormView /></Suspense> : <Canvas />}
         <Banner />
       </div>
-      {view === "graph" && selected && <Inspector />}
+      <Suspense fallback={null}>{view === "graph" && selected && <Inspector />}</Suspense>
       <Notices />
       <DropZone />
       <QuestionDialog />
