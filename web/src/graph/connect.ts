@@ -120,8 +120,10 @@ export function between(types: Types, given: TypeRef, want: TypeRef, scene?: Sce
     if (kind.deprecated) continue;
     const [first] = Object.values(kind.outputs);
     if (first === undefined || !same(first, want)) continue;
-    const required = portsOf(kind).filter((port) => port.default === undefined).map((port) => port.type);
-    if (!required.some((type) => same(type, given)) || required.some((type) => same(type, want))) continue;
+    const ports = portsOf(kind).filter((port) => port.default === undefined);
+    const required = ports.map((port) => port.type);
+    const takes = ports.some((port) => same(port.type, given) && port.ui?.widget !== "seed");
+    if (!takes || required.some((type) => same(type, want))) continue;
     const missing = required.filter((type) => !same(type, given) && !around.some((other) => same(other, type)));
     const written = required.filter((type) => PLAIN.has(type)); // that must be thought of before it can run
     const cost = required.length + written.length + 10 * missing.length;
