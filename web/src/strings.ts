@@ -131,6 +131,8 @@ export const strings = {
     active: "Active",
     inputs: "Inputs",
     outputs: "Outputs",
+    body: (name: string) => (name === "body" ? "What the body is called with" : `What ${name.replace(/_/g, " ")} is called with`),
+    param: "Name",
     node: "Node",
     more: "More about it",
     named: "A named input of the workflow: shown in the form, set with --set",

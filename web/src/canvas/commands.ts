@@ -161,7 +161,7 @@ export function canvasCommands(tools: CanvasTools): readonly Command[] {
     view("fit-selection", text.fitSelection, ["."], () => tools.fit([...activeTab().selection]), some),
     view("zoom-in", text.zoomIn, ["+", "="], () => void tools.flow.zoomIn({ duration: 120 })),
     view("zoom-out", text.zoomOut, ["-"], () => void tools.flow.zoomOut({ duration: 120 })),
-    view("actual-size", text.actualSize, ["1"], () => void tools.flow.zoomTo(1, { duration: 120 })),
+    view("actual-size", text.actualSize, ["1"], () => void tools.flow.zoomTo(1)),
     view("snap", text.snap, ["g"], () => useCanvas.setState((state) => ({ snap: !state.snap }))),
     view("leave", text.leave, ["alt+enter", "escape"], () => editor().leave(activeTab().inside.length - 1), () => activeTab().inside.length > 0),
   ];
