@@ -127,9 +127,15 @@ def big() -> dict[str, Any]:
     for i in range(COUNT):
         column, row = i % COLUMNS, i // COLUMNS
         if column == 0:
-            nodes[f"n{i}"] = {"type": "image.solid", "inputs": {"width": 64, "height": 64, "colour": "#808080"}}
+            nodes[f"n{i}"] = {
+                "type": "image.solid",
+                "inputs": {"width": 64, "height": 64, "colour": "#808080"},
+            }
         elif column % 3:
-            nodes[f"n{i}"] = {"type": "image.blur", "inputs": {"image": {"link": f"n{i - 1}.image"}, "radius": 1.0}}
+            nodes[f"n{i}"] = {
+                "type": "image.blur",
+                "inputs": {"image": {"link": f"n{i - 1}.image"}, "radius": 1.0},
+            }
         else:
             inputs = {"image": {"link": f"n{i - 1}.image"}, "brightness": 1.0, "contrast": 1.0}
             nodes[f"n{i}"] = {"type": "image.adjust", "inputs": inputs}
