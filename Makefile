@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EDITOR = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python web/build.py
 
-.PHONY: demo web test pictures bench soak format clean
+.PHONY: demo web test pictures bench fuzz soak faults format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed  ## paint a picture: make demo PROMPT="a boat on a lake" SEED=3
@@ -35,8 +35,14 @@ pictures: $(VENV)/.tested $(VENV)/.node  ## the pictures of the README, made ane
 bench: $(VENV)/.tested  ## measurements
 	PYTHONPATH=tests $(BIN)/python tests/bench
 
+fuzz: $(VENV)/.tested  ## thousands of broken requests to a live server
+	PYTHONPATH=tests $(BIN)/python tests/security/fuzz.py 5000
+
 soak: $(VENV)/.tested  ## the engine's laws, tried at length
 	HYPOTHESIS_PROFILE=long $(BIN)/pytest -q tests/laws
+
+faults: $(VENV)/.tested  ## kills, broken requests and long runs of the server (half an hour)
+	PYTHONPATH=tests $(BIN)/python tests/faults
 
 format: $(VENV)/.tested  ## put the code in order
 	$(BIN)/ruff check --fix .

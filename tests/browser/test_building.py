@@ -1,4 +1,4 @@
-"""text_to_image is built from an empty canvas and run to a picture: with the mouse, and with the keyboard alone."""
+"""text_to_image is built from an empty canvas and run: with the mouse, and with the keyboard alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wires: what does not fit is refused with its reason, and a converter is one press away; nothing is lost by undoing."""
+"""Wires: what does not fit is refused with its reason; a converter is one press away; all can be undone."""
 
 from __future__ import annotations
 
