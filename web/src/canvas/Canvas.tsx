@@ -300,6 +300,19 @@ function useView(
     setShown(home);
   }, [home, computed, placed, tab.viewport, boxes, flow, fitTo]);
 
+  const width = useStore((state) => state.width);
+  const before = useRef(width);
+  useEffect(() => {
+    const narrower = width < before.current;
+    before.current = width;
+    const [only] = activeTab().selection.size === 1 ? activeTab().selection : [];
+    const box = only === undefined ? undefined : now.current.get(only);
+    if (!narrower || !box) return;
+    const { x, y, zoom } = flow.getViewport();
+    const right = (box.absolute[0] + Math.min(box.shape.width, 400)) * zoom + x;
+    if (right > width - 24 && right < width + 700) void flow.setViewport({ x: x - (right - width + 24), y, zoom });
+  }, [width, flow]);
+
   const reveal = useEditor((state) => state.reveal);
   useEffect(() => {
     if (!reveal?.node || reveal.tab !== useEditor.getState().active) return;

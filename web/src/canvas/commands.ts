@@ -167,13 +167,18 @@ export function canvasCommands(tools: CanvasTools): readonly Command[] {
   ];
 }
 
+/** A window that is too narrow to show a graph as a whole and legibly: there it begins at the left. */
+const NARROW = 640;
+
 /** The viewport that shows some boxes in a window. */
 export function viewportFor(
   bounds: ReturnType<typeof boundsOf>, width: number, height: number,
 ): { readonly x: number; readonly y: number; readonly zoom: number } {
   if (!bounds) return { x: width / 2 - 100, y: height / 3, zoom: 1 };
-  const room = 56;
-  const zoom = Math.min(1, Math.max(0.05, Math.min((width - room) / bounds.width, (height - room) / bounds.height)));
+  const room = width < NARROW ? 16 : 56;
+  const whole = Math.min((width - room) / bounds.width, (height - room) / bounds.height);
+  const zoom = Math.min(1, Math.max(width < NARROW ? 0.4 : 0.05, whole));
+  if (zoom > whole && width < NARROW) return { zoom, x: room - bounds.x * zoom, y: (height - bounds.height * zoom) / 2 - bounds.y * zoom };
   return {
     zoom,
     x: (width - bounds.width * zoom) / 2 - bounds.x * zoom,

@@ -8,7 +8,7 @@ import type { NodeType, Port, TypeRef } from "@/graph/nodetype";
 import {
   ancestors, bound, portOf, portsOf, typeAt, typing, type Types, type Typing,
 } from "@/graph/typing";
-import { apply, article, fits, isList, isVariable, PLAIN, same } from "@/graph/wire";
+import { apply, article, coreOf, fits, isList, isVariable, PLAIN, same } from "@/graph/wire";
 
 /** Where a wire may end: an input of a node, or what a body gives (`body` is the input that holds it). */
 export interface Target {
@@ -280,7 +280,7 @@ export function typesTaking(types: Types, given: TypeRef): NodeType[] {
     if (ports.some((port) => isList(port.type) && same(port.type[1], given))) return 1;
     return ports.some((port) => accepts(port, given)) ? 2 : 3;
   };
-  return ranked(types, rank);
+  return ranked(types, given, rank);
 }
 
 /** Node types with an output that fits what is wanted. */
@@ -291,14 +291,16 @@ export function typesGiving(types: Types, want: TypeRef): NodeType[] {
     if (outputs.some((type) => fits(type, want, new Map()))) return 2;
     return isList(want) && outputs.some((type) => fits(type, want[1], new Map())) ? 1 : 3;
   };
-  return ranked(types, rank);
+  return ranked(types, want, rank);
 }
 
-function ranked(types: Types, rank: (kind: NodeType) => number): NodeType[] {
+function ranked(types: Types, ref: TypeRef, rank: (kind: NodeType) => number): NodeType[] {
+  const home = coreOf(ref).toLowerCase(); // nodes of `image` first where an Image is at hand
+  const away = (kind: NodeType) => (kind.category === home ? 0 : 1);
   return [...types.values()]
     .map((kind) => ({ kind, rank: rank(kind) }))
     .filter(({ rank }) => rank < 3)
-    .sort((a, b) => a.rank - b.rank)
+    .sort((a, b) => a.rank - b.rank || away(a.kind) - away(b.kind))
     .map(({ kind }) => kind);
 }
 
