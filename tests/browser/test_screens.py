@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from PIL import Image
 from browser.conftest import SHOTS
 from browser.editor import Editor
 from browser.serving import ROOT, Server
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 PICTURES = ROOT / "web/pictures"
