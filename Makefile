@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EDITOR = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python web/build.py
 
-.PHONY: demo web test bench fuzz soak faults format clean
+.PHONY: demo web test pictures bench fuzz soak faults format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed  ## paint a picture: make demo PROMPT="a boat on a lake" SEED=3
@@ -24,6 +24,13 @@ test: $(VENV)/.tested $(VENV)/.node  ## style, types and tests, of the editor to
 	$(EDITOR) check test
 	$(EDITOR)
 	$(BIN)/pytest -q --durations=10
+
+pictures: $(VENV)/.tested $(VENV)/.node  ## the pictures of the README, made anew by a browser test
+	@.ci/chromium
+	-$(BIN)/pytest -q tests/browser/test_screens.py -k readme
+	@for name in graph form phone; do $(BIN)/python -c "import sys; from PIL import Image; \
+	  Image.open(sys.argv[1]).convert('RGB').save(sys.argv[2], quality=88, method=6)" \
+	  tests/browser/shots/readme-$$name.png web/pictures/$$name.webp; done
 
 bench: $(VENV)/.tested  ## measurements
 	PYTHONPATH=tests $(BIN)/python tests/bench

@@ -214,8 +214,10 @@ class Checker:
         """The simplest node that makes one type of another; empty if there is none."""
         found = []
         for kind in self.types.values():
-            required = [p.type for p in kind.ports.values() if p.default is EMPTY]
-            if [*kind.outputs.values()][:1] == [wanted] and given in required and wanted not in required:
+            ports = [p for p in kind.ports.values() if p.default is EMPTY]
+            required = [p.type for p in ports]
+            takes = given in [p.type for p in ports if not p.seed]
+            if [*kind.outputs.values()][:1] == [wanted] and takes and wanted not in required:
                 found.append((len(required), kind.id))
         return min(found)[1] if found else ""
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from graphengine.authoring import NO_CONTEXT, Context, Folders, Ui, node
 from graphengine.types import Image, Mask
-from graphengine_nodes.pixels import PIXELS, from_pillow, on_background, to_pillow
+from graphengine_nodes.pixels import PIXELS, from_pillow, luminance, on_background, to_pillow
 
 PACK = "image"
 
@@ -43,6 +43,10 @@ FileName = Annotated[
 Quality = Annotated[int, Field(ge=1, le=100), Ui(widget="slider")]
 
 
+PicturePath = Annotated[str, Ui(widget="image")]
+MaskPath = Annotated[str, Ui(widget="mask")]
+
+
 class Loaded(NamedTuple):
     """A picture, and which of its pixels are opaque."""
 
@@ -56,7 +60,7 @@ def content(path: str, folders: Folders) -> str:
 
 
 @node(fingerprint=content, device="cpu")
-def load(path: str, keep_alpha: bool = False, ctx: Context = NO_CONTEXT) -> Loaded:
+def load(path: PicturePath, keep_alpha: bool = False, ctx: Context = NO_CONTEXT) -> Loaded:
     """Load a picture from a PNG, JPEG, WebP or GIF file (its first frame), turned as the camera was held.
 
     Gives the picture as [1, height, width, 3], or with a fourth channel if `keep_alpha`, and a mask of its
@@ -67,6 +71,18 @@ def load(path: str, keep_alpha: bool = False, ctx: Context = NO_CONTEXT) -> Load
     values = from_pillow(picture) if picture.mode == "RGBA" else from_deep(picture)
     image = values if keep_alpha else values[..., :3].contiguous()
     return Loaded(image, values[..., 3].contiguous())
+
+
+@node(fingerprint=content, device="cpu", id="mask.load", title="Load Mask", category="mask")
+def load_mask(path: MaskPath, ctx: Context = NO_CONTEXT) -> Mask:
+    """Load a mask from a picture, or paint it in the editor: white is selected, black is not.
+
+    Gives the luminance as [1, height, width], 0 to 1 (Rec. 709, as `mask.from_luminance`); what is transparent is
+    not selected.
+    """
+    picture = read(ctx.folders.input(path))
+    values = from_pillow(picture) if picture.mode == "RGBA" else from_deep(picture)
+    return luminance(values[..., :3]) * values[..., 3]
 
 
 def read(path: Path) -> Pillow.Image:

@@ -101,11 +101,15 @@ class Editor:
 
     def choose(self, words: str, before: set[str]) -> str:
         """Type into the open palette and press Enter; gives the id of the new node."""
-        self.page.get_by_role("combobox").fill(words)
+        self.palette().fill(words)
         self.page.keyboard.press("Enter")
         expect(self.page.locator(".react-flow__node.selected")).to_have_count(1)
         [id] = self.ids() - before
         return id
+
+    def palette(self) -> Locator:
+        """The field of the open palette."""
+        return self.page.get_by_role("combobox", name="Search by name")
 
     def ids(self) -> set[str]:
         """The ids of the nodes that are drawn."""

@@ -326,3 +326,15 @@ def test_frames_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         files.save_animation([picture(batch=2), picture(9)], ctx=Listener(tmp_path))
     with pytest.raises(ValueError, match="there is no picture to animate; link at least one"):
         files.save_animation([], ctx=Listener(tmp_path))
+
+
+def test_a_painted_mask_selects_what_is_white_and_not_transparent(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 3, 4), dtype=np.uint8)
+    pixels[0, :] = (255, 255, 255, 255)
+    pixels[1, 0] = (255, 255, 255, 0)
+    pixels[1, 1] = (128, 128, 128, 255)
+    pixels[1, 2] = (0, 0, 0, 255)
+    Pillow.fromarray(pixels, "RGBA").save(tmp_path / "mask.png")
+    mask = files.load_mask(str(tmp_path / "mask.png"))
+    assert mask.shape == (1, 2, 3)
+    assert torch.allclose(mask[0], torch.tensor([[1.0, 1.0, 1.0], [0.0, 128 / 255, 0.0]]))

@@ -1,9 +1,9 @@
 import {
-  ReactFlow, ReactFlowProvider, useReactFlow, useStore, SelectionMode, type Connection, type EdgeChange, type FinalConnectionState,
+  Background, ReactFlow, ReactFlowProvider, useReactFlow, useStore, SelectionMode, type Connection, type EdgeChange, type FinalConnectionState,
   type IsValidConnection, type NodeChange, type Viewport,
 } from "@xyflow/react";
 import "@xyflow/react/dist/base.css";
-import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, type MouseEvent } from "react";
+import { lazy, Suspense, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, type MouseEvent } from "react";
 import {
   connect, graphAt, here, insertOn, move, moveInto, reconnect, boxesHere,
 } from "@/canvas/actions";
@@ -15,6 +15,7 @@ import { FrameNode, NoteNode } from "@/canvas/ExtraNode";
 import type { FlowEdge, FlowNode } from "@/canvas/flow";
 import { MiniMap } from "@/canvas/MiniMap";
 import { FAR, Overview } from "@/canvas/Overview";
+import { regionOf, within, type Region } from "@/canvas/region";
 import { StepNode } from "@/canvas/StepNode";
 import { dismiss, useCanvas } from "@/canvas/store";
 import { useDrawn, type Drawn } from "@/canvas/useSketch";
@@ -60,8 +61,9 @@ function Graph() {
   now.current = drawn;
   const snap = useCanvas((state) => state.snap);
   const far = useStore((state) => state.transform[2] < FAR);
+  const region = useStore((state) => regionOf(...state.transform, state.width, state.height), sameRegion);
   const over = useCanvas((state) => state.palette !== null || state.menu !== null || state.refusal !== null);
-  const fitTo = useView(drawn, element);
+  const [fitTo, viewed] = useView(drawn, element);
 
   useEffect(() => {
     const commands = canvasCommands({
@@ -91,12 +93,15 @@ function Graph() {
     useCanvas.setState({ wires: chosen });
   }, []);
   const ends = useConnecting(now);
-  const flowNodes = useMemo(() => (far ? NO_NODES : [...nodes.values()]), [far, nodes]);
-  const flowEdges = useMemo(() => (far ? NO_EDGES : [...edges.values()]), [far, edges]);
-  const onMoveEnd = useCallback(
-    (_: unknown, viewport: Viewport) => useEditor.getState().setViewport(useEditor.getState().active, viewport),
-    [],
+  const seen = useMemo(
+    () => (far || !viewed ? { nodes: NO_NODES, edges: NO_EDGES } : within(region, drawn.boxes, nodes, edges)),
+    [far, viewed, region, drawn.boxes, nodes, edges],
   );
+  const onMoveStart = useCallback(() => element.current?.classList.add("moving"), []);
+  const onMoveEnd = useCallback((_: unknown, viewport: Viewport) => {
+    element.current?.classList.remove("moving");
+    useEditor.getState().setViewport(useEditor.getState().active, viewport);
+  }, []);
   const place = useCallback(
     (at: Point): Point => {
       const { x, y } = flow.screenToFlowPosition({ x: at[0], y: at[1] });
@@ -120,12 +125,13 @@ function Graph() {
       }}
     >
       <ReactFlow<FlowNode, FlowEdge>
-        nodes={flowNodes}
-        edges={flowEdges}
+        nodes={seen.nodes}
+        edges={seen.edges}
         nodeTypes={NODES}
         edgeTypes={EDGES}
         onNodesChange={onNodesChange}
         onEdgesChange={onEdgesChange}
+        onMoveStart={onMoveStart}
         onMoveEnd={onMoveEnd}
         {...ends}
         onNodeDrag={(_, node) => useCanvas.setState({ over: wireUnder(node.id, now.current)?.id ?? "" })}
@@ -158,6 +164,7 @@ function Graph() {
         nodeDragThreshold={2}
         attributionPosition="bottom-center"
       >
+        {snap && !far && <Background gap={GRID} />}
         {far && <Overview sketch={sketch} />}
         <ZoomBar />
         {nodes.size > 0 && <MiniMap sketch={sketch} />}
@@ -173,6 +180,10 @@ function Graph() {
       {over && <Suspense><Over place={place} /></Suspense>}
     </main>
   );
+}
+
+function sameRegion(a: Region, b: Region): boolean {
+  return a.every((side, i) => side === b[i]);
 }
 
 /** Select what is at a place, when all is one picture. */
@@ -258,10 +269,16 @@ function cornerOf(graph: Drawn["scene"]["sheet"]["root"], { boxes }: Drawn): Poi
   return owner && frame ? [owner.absolute[0] + frame.origin[0], owner.absolute[1] + frame.origin[1]] : [0, 0];
 }
 
-/** The viewport: where each tab was left, or so that all is seen. It is computed, because nothing is measured. */
-function useView({ tab, boxes, scene }: Drawn, element: React.RefObject<HTMLElement | null>): (ids?: readonly string[]) => void {
+/**
+ * The viewport: where each tab was left, or so that all is seen. It is computed, because nothing is measured. Until it is
+ * set nothing is drawn, or nodes would be drawn at a place that nobody looks at.
+ */
+function useView(
+  { tab, boxes, scene }: Drawn, element: React.RefObject<HTMLElement | null>,
+): readonly [(ids?: readonly string[]) => void, boolean] {
   const flow = useReactFlow<FlowNode, FlowEdge>();
   const computed = useCanvas((state) => state.computedFor);
+  const placed = useCanvas((state) => state.computed);
   const now = useRef(boxes);
   now.current = boxes;
   const fitTo = useCallback((ids?: readonly string[]) => {
@@ -270,16 +287,31 @@ function useView({ tab, boxes, scene }: Drawn, element: React.RefObject<HTMLElem
     void flow.setViewport(viewportFor(boundsOf(all), width, height));
   }, [flow, element]);
 
-  const shown = useRef("");
-  const key = `${tab.id} ${scene.sheet.name} ${tab.viewport ? "kept" : `${boxes.size > 0} ${computed}`}`;
-  useEffect(() => {
-    if (shown.current === key || !boxes.size) return;
-    const same = shown.current.split(" ").slice(0, 2).join(" ") === `${tab.id} ${scene.sheet.name}`;
-    shown.current = key;
-    if (same && tab.viewport) return;
+  const home = `${tab.id} ${scene.sheet.name}`;
+  const [shown, setShown] = useState("");
+  const kept = useRef<{ readonly home: string; readonly placed: unknown }>({ home: "", placed: null });
+  useLayoutEffect(() => {
+    const before = kept.current;
+    if (!boxes.size) return setShown(home);
+    if (before.home === home && (before.placed === placed || tab.viewport)) return;
+    kept.current = { home, placed };
     if (tab.viewport) void flow.setViewport(tab.viewport);
     else fitTo();
-  }, [key, tab, scene, boxes, flow, fitTo]);
+    setShown(home);
+  }, [home, computed, placed, tab.viewport, boxes, flow, fitTo]);
+
+  const width = useStore((state) => state.width);
+  const before = useRef(width);
+  useEffect(() => {
+    const narrower = width < before.current;
+    before.current = width;
+    const [only] = activeTab().selection.size === 1 ? activeTab().selection : [];
+    const box = only === undefined ? undefined : now.current.get(only);
+    if (!narrower || !box) return;
+    const { x, y, zoom } = flow.getViewport();
+    const right = (box.absolute[0] + Math.min(box.shape.width, 400)) * zoom + x;
+    if (right > width - 24 && right < width + 700) void flow.setViewport({ x: x - (right - width + 24), y, zoom });
+  }, [width, flow]);
 
   const reveal = useEditor((state) => state.reveal);
   useEffect(() => {
@@ -289,7 +321,7 @@ function useView({ tab, boxes, scene }: Drawn, element: React.RefObject<HTMLElem
     const zoom = Math.max(0.8, Math.min(1.2, flow.getZoom()));
     void flow.setCenter(box.absolute[0] + box.shape.width / 2, box.absolute[1] + Math.min(box.shape.height, 300) / 2, { zoom, duration: 200 });
   }, [reveal, flow]);
-  return fitTo;
+  return [fitTo, shown === home];
 }
 
 /** What happens while wires are drawn. */

@@ -25,5 +25,5 @@ export function ConnectHint() {
     return () => window.removeEventListener("pointermove", follow);
   }, [active]);
   if (!reason) return null;
-  return <div className="hint-at bad" role="alert" style={{ left: at[0] + 16, top: at[1] + 16 }}>{reason}</div>;
+  return <div className="hint-at bad" role="alert" style={{ left: Math.min(at[0] + 16, window.innerWidth - 336), top: at[1] + 16 }}>{reason}</div>;
 }

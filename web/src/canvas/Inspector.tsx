@@ -1,7 +1,7 @@
 import { useId, useState } from "react";
-import { disconnect, here, rename, setField, setInput, setNamed, setPlace } from "@/canvas/actions";
+import { disconnect, here, rename, renameParam, setField, setInput, setNamed, setPlace } from "@/canvas/actions";
 import { lookOf } from "@/canvas/looks";
-import { linksOf, literal, objectAt, type Node } from "@/graph/document";
+import { linksOf, literal, objectAt, type Graph, type Node } from "@/graph/document";
 import { ID } from "@/graph/edit";
 import { kindOf, label as labelOf } from "@/graph/geometry";
 import type { Port, TypeRef } from "@/graph/nodetype";
@@ -59,6 +59,12 @@ function OneNode({ node }: { readonly node: Node }) {
       {doc && <details><summary>{strings.inspector.more}</summary><pre className="doc">{doc}</pre></details>}
       <h3>{strings.inspector.inputs}</h3>
       {portsOf(kind).filter((port) => port.kind !== "body").map((port) => <Input key={port.name} node={node} port={port} />)}
+      {Object.values(node.bodies).map((body) => (
+        <section key={body.port} aria-label={body.port}>
+          <h3>{strings.inspector.body(body.port)}</h3>
+          {body.inputs.map((name) => <ParamField key={name} body={body} name={name} />)}
+        </section>
+      ))}
       {outputs.length > 0 && <h3>{strings.inspector.outputs}</h3>}
       {outputs.map(([name, type]) => <Output key={name} link={`${node.id}.${name}`} name={name} type={type} />)}
       <h3>{strings.inspector.node}</h3>
@@ -164,6 +170,28 @@ function Naming({ kind, target, wish }: { readonly kind: "inputs" | "outputs"; r
       <button type="button" className="pin on" aria-label={`${strings.inspector.unname}: ${names}`} title={say} aria-pressed="true"
         onClick={() => setNamed(kind, target, "")}>◆</button>
     </span>
+  );
+}
+
+/** What a body is called with, by the name that its nodes use. */
+function ParamField({ body, name }: { readonly body: Graph; readonly name: string }) {
+  const [draft, setDraft] = useState<string | null>(null);
+  const id = useId();
+  const now = draft ?? name;
+  const wrong = !ID.test(now) || (now !== name && body.inputs.includes(now));
+  return (
+    <div className="labelled">
+      <label htmlFor={id}>{strings.inspector.param}</label>
+      <span className="field">
+        <input id={id} className="mono" value={now} aria-invalid={wrong} title={wrong ? strings.inspector.badId : undefined}
+          onChange={(event) => setDraft(event.target.value)}
+          onBlur={() => {
+            if (!wrong && now !== name) renameParam(body, name, now);
+            setDraft(null);
+          }}
+          onKeyDown={(event) => event.key === "Enter" && event.currentTarget.blur()} />
+      </span>
+    </div>
   );
 }
 

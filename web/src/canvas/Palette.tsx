@@ -146,7 +146,8 @@ function linesOf({ mode }: PaletteRequest, types: ReadonlyMap<string, NodeType>)
       note: kind.experimental ? `${note} (${strings.palette.experimental})` : note,
       types: Object.values(kind.outputs),
       value: () => {
-        addNode(kind, place, graph, { ...(from ? { from } : {}), ...(to ? { to } : {}) });
+        const id = addNode(kind, place, graph, { ...(from ? { from } : {}), ...(to ? { to } : {}) });
+        if (mode.reveal) useEditor.getState().show(scene.sheet.name ? `graph:${scene.sheet.name}/${id}` : id);
       },
     };
   });

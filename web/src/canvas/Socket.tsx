@@ -31,6 +31,7 @@ export const Socket = memo(function Socket({ id, name, type, x, y, source, linke
       type={source ? "source" : "target"}
       position={source ? Position.Right : Position.Left}
       className={classes}
+      role="img"
       aria-label={say(name, show(type))}
       title={`${name}: ${show(type)}`}
       style={{ left: x, top: y, right: "auto", "--wire": look.colour } as React.CSSProperties}

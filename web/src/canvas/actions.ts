@@ -8,7 +8,7 @@ import {
 import { chain, graphNames, objectAt, parts, put, written, type Document, type Graph, type Node } from "@/graph/document";
 import { copied, duplicated, pasted, type Clip } from "@/graph/clipboard";
 import {
-  freeId, fresh, moved, removed, renamedName, renamedNode, unlinked, withBodyOutput, withField, withInput, withLayout, withNode, withPlace,
+  freeId, fresh, moved, removed, renamedName, renamedNode, renamedParam, unlinked, withBodyOutput, withField, withInput, withLayout, withNode, withPlace,
   withState, type Point, type State,
 } from "@/graph/edit";
 import { boxes, type Box } from "@/graph/geometry";
@@ -418,6 +418,11 @@ export function rename(id: string, next: string): void {
   const place = computed.get(id);
   if (place) useCanvas.setState({ computed: new Map([...computed, [next, place]]) });
   useEditor.getState().select([next]);
+}
+
+/** Give an input of a body another name, also where its nodes use it. */
+export function renameParam(body: Graph, old: string, name: string): void {
+  edit(strings.edits.rename, (document) => renamedParam(document, body, old, name));
 }
 
 /** Name an input or output of a node as one of the workflow; an empty name takes it away. */

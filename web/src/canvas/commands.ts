@@ -7,6 +7,7 @@ import { useCanvas } from "@/canvas/store";
 import type { Command } from "@/commands";
 import type { Node } from "@/graph/document";
 import type { Point } from "@/graph/edit";
+import type { Box } from "@/graph/geometry";
 import { activeTab, shownSheet, useEditor } from "@/store/editor";
 import { strings } from "@/strings";
 
@@ -33,13 +34,13 @@ const oneGraph = () => one() && (nodes()[0]?.type.startsWith("graph:") ?? false)
 const inGraphView = () => activeTab().view === "graph";
 
 /** Where new things go: at the pointer if it is over the canvas, else in the middle of it. */
-function spot({ flow, element }: CanvasTools): { readonly screen: Point; readonly place: Point } {
+function spot({ flow, element }: CanvasTools): { readonly screen: Point; readonly place: Point; readonly pointed: boolean } {
   const box = element()?.getBoundingClientRect();
   const [x, y] = useCanvas.getState().pointer;
   const inside = box && x > box.left && x < box.right && y > box.top && y < box.bottom;
   const screen: Point = inside ? [x, y] : [(box?.left ?? 0) + (box?.width ?? 800) / 2, (box?.top ?? 0) + (box?.height ?? 600) / 3];
   const at = flow.screenToFlowPosition({ x: screen[0], y: screen[1] });
-  return { screen, place: [at.x, at.y] };
+  return { screen, place: [at.x, at.y], pointed: Boolean(inside) };
 }
 
 /** Open the palette for a place on the screen. */
@@ -47,6 +48,37 @@ export function openPalette({ flow }: Pick<CanvasTools, "flow">, screen: Point):
   const at = flow.screenToFlowPosition({ x: screen[0], y: screen[1] });
   const { graph, place } = actions.graphAt([at.x, at.y]);
   useCanvas.setState({ menu: null, refusal: null, palette: { at: screen, mode: { kind: "add", graph, place } } });
+}
+
+/** Open the palette by a key: at the pointer, or beside what is selected, or in the middle; a loop gets it inside. */
+function openPaletteByKey(tools: CanvasTools): void {
+  const { screen, pointed } = spot(tools);
+  const [node, ...others] = nodes();
+  const box = node && actions.boxesHere().get(node.id);
+  if (pointed || !node || !box || others.length) {
+    openPalette(tools, screen);
+    return;
+  }
+  const [body] = Object.values(node.bodies);
+  const graph = body ?? node.graph;
+  const taken = [...actions.boxesHere().values()].filter(({ shape }) => graph.ids.includes(shape.id));
+  const left = body ? 20 : box.at[0];
+  const right = taken.reduce((edge, other) => Math.max(edge, other.at[0] + other.shape.width + GAP), left);
+  const place: Point = body ? [right, 20] : free([box.at[0] + box.shape.width + GAP, box.at[1]], taken);
+  const at = besideNode(tools, node.id);
+  useCanvas.setState({ menu: null, refusal: null, palette: { at, mode: { kind: "add", graph, place, reveal: true } } });
+}
+
+const GAP = 60;
+/** About how large a new node is. */
+const ROOM: Point = [240, 160];
+
+/** The first place below another one where nothing stands. */
+function free([x, y]: Point, taken: readonly Box[]): Point {
+  const below = taken
+    .filter(({ at, shape }) => at[0] < x + ROOM[0] && at[0] + shape.width > x && at[1] < y + ROOM[1] && at[1] + shape.height > y)
+    .map(({ at, shape }) => at[1] + shape.height + GAP / 2);
+  return below.length ? free([x, Math.max(...below)], taken) : [x, y];
 }
 
 /** The middle of a node on the screen. */
@@ -88,7 +120,7 @@ export function canvasCommands(tools: CanvasTools): readonly Command[] {
     edit("duplicate", text.duplicate, ["mod+d"], actions.duplicate),
     edit("delete", text.remove, ["delete", "backspace"], actions.remove, anything),
     edit("all", text.all, ["mod+a"], () => editor().select(shownSheet(activeTab()).nodes.keys()), () => true),
-    edit("add", text.add, ["space", "shift+a"], () => openPalette(tools, spot(tools).screen), () => true),
+    edit("add", text.add, ["space", "shift+a"], () => openPaletteByKey(tools), () => true),
     edit("find", text.find, ["mod+f"], () => {
       const { screen } = spot(tools);
       useCanvas.setState({ menu: null, palette: { at: [Math.max(200, screen[0] - 200), 120], mode: { kind: "find" } } });
@@ -129,19 +161,24 @@ export function canvasCommands(tools: CanvasTools): readonly Command[] {
     view("fit-selection", text.fitSelection, ["."], () => tools.fit([...activeTab().selection]), some),
     view("zoom-in", text.zoomIn, ["+", "="], () => void tools.flow.zoomIn({ duration: 120 })),
     view("zoom-out", text.zoomOut, ["-"], () => void tools.flow.zoomOut({ duration: 120 })),
-    view("actual-size", text.actualSize, ["1"], () => void tools.flow.zoomTo(1, { duration: 120 })),
+    view("actual-size", text.actualSize, ["1"], () => void tools.flow.zoomTo(1)),
     view("snap", text.snap, ["g"], () => useCanvas.setState((state) => ({ snap: !state.snap }))),
     view("leave", text.leave, ["alt+enter", "escape"], () => editor().leave(activeTab().inside.length - 1), () => activeTab().inside.length > 0),
   ];
 }
+
+/** A window that is too narrow to show a graph as a whole and legibly: there it begins at the left. */
+const NARROW = 640;
 
 /** The viewport that shows some boxes in a window. */
 export function viewportFor(
   bounds: ReturnType<typeof boundsOf>, width: number, height: number,
 ): { readonly x: number; readonly y: number; readonly zoom: number } {
   if (!bounds) return { x: width / 2 - 100, y: height / 3, zoom: 1 };
-  const room = 56;
-  const zoom = Math.min(1, Math.max(0.05, Math.min((width - room) / bounds.width, (height - room) / bounds.height)));
+  const room = width < NARROW ? 16 : 56;
+  const whole = Math.min((width - room) / bounds.width, (height - room) / bounds.height);
+  const zoom = Math.min(1, Math.max(width < NARROW ? 0.4 : 0.05, whole));
+  if (zoom > whole && width < NARROW) return { zoom, x: room - bounds.x * zoom, y: (height - bounds.height * zoom) / 2 - bounds.y * zoom };
   return {
     zoom,
     x: (width - bounds.width * zoom) / 2 - bounds.x * zoom,

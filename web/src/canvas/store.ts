@@ -8,7 +8,11 @@ import type { Point } from "@/graph/edit";
 export interface PaletteRequest {
   readonly at: Point;
   readonly mode:
-    | { readonly kind: "add"; readonly place: Point; readonly graph: Graph; readonly from?: Source; readonly to?: Target }
+    | {
+        readonly kind: "add"; readonly place: Point; readonly graph: Graph; readonly from?: Source; readonly to?: Target;
+        /** Show the new node: the place may be beyond what is seen. */
+        readonly reveal?: boolean;
+      }
     | { readonly kind: "connect"; readonly node: string }
     | { readonly kind: "find" };
 }

@@ -8,7 +8,7 @@ import type { NodeType, Port, TypeRef } from "@/graph/nodetype";
 import {
   ancestors, bound, portOf, portsOf, typeAt, typing, type Types, type Typing,
 } from "@/graph/typing";
-import { apply, article, fits, isList, isVariable, PLAIN, same } from "@/graph/wire";
+import { apply, article, coreOf, fits, isList, isVariable, PLAIN, same } from "@/graph/wire";
 
 /** Where a wire may end: an input of a node, or what a body gives (`body` is the input that holds it). */
 export interface Target {
@@ -120,8 +120,10 @@ export function between(types: Types, given: TypeRef, want: TypeRef, scene?: Sce
     if (kind.deprecated) continue;
     const [first] = Object.values(kind.outputs);
     if (first === undefined || !same(first, want)) continue;
-    const required = portsOf(kind).filter((port) => port.default === undefined).map((port) => port.type);
-    if (!required.some((type) => same(type, given)) || required.some((type) => same(type, want))) continue;
+    const ports = portsOf(kind).filter((port) => port.default === undefined);
+    const required = ports.map((port) => port.type);
+    const takes = ports.some((port) => same(port.type, given) && port.ui?.widget !== "seed");
+    if (!takes || required.some((type) => same(type, want))) continue;
     const missing = required.filter((type) => !same(type, given) && !around.some((other) => same(other, type)));
     const written = required.filter((type) => PLAIN.has(type)); // that must be thought of before it can run
     const cost = required.length + written.length + 10 * missing.length;
@@ -278,7 +280,7 @@ export function typesTaking(types: Types, given: TypeRef): NodeType[] {
     if (ports.some((port) => isList(port.type) && same(port.type[1], given))) return 1;
     return ports.some((port) => accepts(port, given)) ? 2 : 3;
   };
-  return ranked(types, rank);
+  return ranked(types, given, rank);
 }
 
 /** Node types with an output that fits what is wanted. */
@@ -289,14 +291,16 @@ export function typesGiving(types: Types, want: TypeRef): NodeType[] {
     if (outputs.some((type) => fits(type, want, new Map()))) return 2;
     return isList(want) && outputs.some((type) => fits(type, want[1], new Map())) ? 1 : 3;
   };
-  return ranked(types, rank);
+  return ranked(types, want, rank);
 }
 
-function ranked(types: Types, rank: (kind: NodeType) => number): NodeType[] {
+function ranked(types: Types, ref: TypeRef, rank: (kind: NodeType) => number): NodeType[] {
+  const home = coreOf(ref).toLowerCase(); // nodes of `image` first where an Image is at hand
+  const away = (kind: NodeType) => (kind.category === home ? 0 : 1);
   return [...types.values()]
     .map((kind) => ({ kind, rank: rank(kind) }))
     .filter(({ rank }) => rank < 3)
-    .sort((a, b) => a.rank - b.rank)
+    .sort((a, b) => a.rank - b.rank || away(a.kind) - away(b.kind))
     .map(({ kind }) => kind);
 }
 

@@ -225,7 +225,11 @@ export function readDocument(text: string): Document {
   return data;
 }
 
+const texts = new WeakMap<Document, string>();
+
 /** The text under which a document is saved. */
 export function textOf(document: Document): string {
-  return format(document);
+  let found = texts.get(document);
+  if (found === undefined) texts.set(document, (found = format(document)));
+  return found;
 }

@@ -10,6 +10,7 @@ export function ImageWidget({ value, onChange, label, id, mask }: WidgetProps & 
   const input = useRef<HTMLInputElement>(null);
   const [state, setState] = useState<"" | "busy" | "failed" | "over">("");
   const [painting, setPainting] = useState(false);
+  const [unseen, setUnseen] = useState("");
   const name = typeof value === "string" ? value : "";
 
   const take = (file: Blob | null | undefined, hint = "picture") => {
@@ -53,7 +54,9 @@ export function ImageWidget({ value, onChange, label, id, mask }: WidgetProps & 
     >
       <button id={id} type="button" className="picture" aria-label={`${label}: ${name ? strings.widgets.replace : strings.widgets.image}`}
         onClick={() => input.current?.click()}>
-        {name ? <img src={uploadUrl(name)} alt="" draggable={false} /> : <span>{text || strings.widgets.image}</span>}
+        {name && unseen !== name
+          ? <img src={uploadUrl(name)} alt="" draggable={false} onError={() => setUnseen(name)} />
+          : <span>{text || name || strings.widgets.image}</span>}
       </button>
       <input ref={input} type="file" hidden accept="image/png,image/jpeg,image/webp"
         onChange={(event) => take(event.target.files?.[0], event.target.files?.[0]?.name)} />
