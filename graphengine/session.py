@@ -30,10 +30,11 @@ from graphengine.explanation import Notes, Reason, explain
 from graphengine.inspector import Inspector
 from graphengine.nodetype import NodeType
 from graphengine.notebook import Result, drawing, in_short, output_types, report
+from graphengine.packs import reachable
 from graphengine.plan import Plan
 from graphengine.planner import plan
 from graphengine.pool import ModelPool
-from graphengine.registry import Manifest, Registry, installed
+from graphengine.registry import Manifest, Registry
 from graphengine.trace import Trace, during
 from graphengine.upgrade import upgraded
 from graphengine.workflow import Workflow
@@ -84,13 +85,12 @@ class Session:
     @cached_property
     def manifest(self) -> Manifest:
         """Every node type as data. This process loads no pack for it, unless it runs nodes already."""
-        cache = self.settings.cache
-        if "torch" not in sys.modules:
-            return Manifest.of(cache)
-        found = Manifest.stored(cache)
+        cache, nodes = self.settings.cache, self.settings.nodes
+        found = Manifest.of(cache, nodes) if "torch" not in sys.modules else Manifest.stored(cache, nodes)
         if found is None:
-            found = Registry.load(installed()).manifest
-            found.store(cache)
+            found = Registry.every(nodes).manifest
+            found.store(cache, nodes)
+        reachable(found.packs)
         return found
 
     @cached_property

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 ENGINE, NODES = ROOT / "graphengine", ROOT / "nodes"
 
 ROWS = [
-    "errors shelf folders config resources connection",
+    "errors shelf folders config resources connection packs",
     "types",
     "authoring nodetype literals signature source",
     "registry catalogue workflow migrate graph reader formatting",
