@@ -23,7 +23,7 @@ from typing import (
 
 from annotated_types import Ge, Lt
 
-from graphengine.errors import Cancelled
+from graphengine.errors import Cancelled, PackError
 from graphengine.folders import Folders
 
 if TYPE_CHECKING:
@@ -215,4 +215,6 @@ def node(function: Any = None, /, **options: Any) -> Any:
         function.__graph_node__ = options  # type: ignore[attr-defined]
         return function
 
+    if function is not None and not callable(function):
+        raise PackError(f"@node({function!r}) names no option; write `@node(title=...)` or another one")
     return mark if function is None else mark(function)

@@ -36,7 +36,7 @@ from graphengine.graph import no_collection
 from graphengine.nodetype import NodeType
 from graphengine.packs import BrokenPack, Pack, files, in_folders, installed, reachable
 from graphengine.signature import read
-from graphengine.source import CodeVersions
+from graphengine.source import CodeVersions, place_in, place_of
 from graphengine.types import WireType
 
 __all__ = ["BrokenPack", "Manifest", "Pack", "Registry", "installed", "manifest_file"]
@@ -167,11 +167,11 @@ class Registry:
         """Load one pack, or note why it cannot be."""
         try:
             self.add(pack)
-        except PackError as error:
-            self.problems.append(BrokenPack(pack.name, str(error), ""))
         except (Exception, SystemExit) as error:
-            text = f"{type(error).__name__}: {error}"
-            self.problems.append(BrokenPack(pack.name, text, traceback.format_exc()))
+            own = files(pack)
+            place = place_in(error, own) or (str(own[0]) if own else pack.module)
+            trace = "" if isinstance(error, PackError) else traceback.format_exc()
+            self.problems.append(BrokenPack(pack.name, f"{place}: {in_words(error)}", trace))
 
     def add(self, pack: Pack) -> None:
         """Load one pack."""
@@ -205,14 +205,14 @@ class Registry:
                 other = self.types.get(kind.id)
                 if other is not None:
                     raise PackError(
-                        f"two nodes are called {kind.id!r}: {other.module}.{other.name} and "
-                        f"{kind.module}.{kind.name}; give one of them `id=`"
+                        f"{place_of(function)}: {kind.module}.{kind.name}: there is another node "
+                        f"{kind.id!r}, at {place_of(other.run)}; give one of them `id=`"
                     )
             except PackError as error:
                 self.problems.append(BrokenPack(pack.name, str(error), ""))
                 continue
             except Exception as error:
-                text = f"{module.__name__}.{name}: {type(error).__name__}: {error}"
+                text = f"{place_of(function)}: {module.__name__}.{name}: {in_words(error)}"
                 self.problems.append(BrokenPack(pack.name, text, traceback.format_exc()))
                 continue
             # Where `only` finds it.
@@ -231,6 +231,17 @@ class Registry:
             dict(sorted(self.wires.items())),
             tuple(self.catalogues),
         )
+
+
+def in_words(error: BaseException) -> str:
+    """What an exception says to the author of a pack."""
+    if isinstance(error, PackError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"{error}; install what has it, and name that in the pack's dependencies"
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}"
+    return f"{type(error).__name__}: {error}"
 
 
 def wires_of(function: Any) -> Iterable[WireType]:

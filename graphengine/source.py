@@ -1,12 +1,18 @@
-"""Source: the version of a node's code, read off the syntax tree of the modules that it lives on."""
+"""Source: what is read off the source of nodes: the version of their code, and the lines that errors name.
+
+The version is that of the syntax trees of the modules that a node lives on.
+"""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import inspect
+import traceback
+from collections.abc import Collection, Iterator
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from blake3 import blake3
 
@@ -48,6 +54,38 @@ class CodeVersions:
             text = "".join(outline(parsed))
             self.trees[module] = blake3(text.encode("utf-8", "surrogatepass")).hexdigest(length=16), imports
         return self.trees[module]
+
+
+def place_of(function: Any, parameter: str = "") -> str:
+    """Where a function is written, or one of its parameters: `file.py:12`; empty if that is not known."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None:
+        try:
+            return f"{inspect.getsourcefile(function)}:{inspect.getsourcelines(function)[1]}"
+        except (OSError, TypeError):
+            return ""
+    file, line = code.co_filename, code.co_firstlineno
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return f"{file}:{line}"
+    for node in statements(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == code.co_name:
+            if line in (node.lineno, *(mark.lineno for mark in node.decorator_list)):
+                asked = [a for a in ast.walk(node.args) if isinstance(a, ast.arg) and a.arg == parameter]
+                return f"{file}:{asked[0].lineno if asked else node.lineno}"
+    return f"{file}:{line}"
+
+
+def place_in(error: BaseException, files: Collection[Path]) -> str:
+    """The line in some files at which an exception was raised; empty if it was in none of them."""
+    if isinstance(error, SyntaxError) and error.filename and Path(error.filename) in files:
+        return f"{error.filename}:{error.lineno}"
+    found = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if Path(frame.f_code.co_filename) in files:
+            found = f"{frame.f_code.co_filename}:{line}"
+    return found
 
 
 def source_file(module: str) -> Path | None:

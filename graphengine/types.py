@@ -10,15 +10,21 @@ As data, a type is a `TypeRef`: a name (`"Image"`, `"int"`, `"any"`), a type var
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+from graphengine.errors import PackError
+
 if TYPE_CHECKING:
     from torch import Tensor
 else:
     Tensor = Any  # torch takes seconds to import; the annotation needs only the name
+
+NAME = re.compile("[A-Z][A-Za-z0-9]*").fullmatch
+COLOUR = re.compile("#[0-9a-fA-F]{3}([0-9a-fA-F]{3})?").fullmatch
 
 TypeRef = Any  # str | tuple["list", TypeRef]: recursive, and compared far too often for a class
 C = TypeVar("C", bound=type)
@@ -37,6 +43,14 @@ class WireType:
     name: str
     colour: str = "#9aa0a6"
     doc: str = ""
+
+    def __post_init__(self) -> None:
+        if not NAME(self.name):
+            raise PackError(
+                f"{self.name!r} is no name of a wire type; write a capitalised word, such as Palette"
+            )
+        if not COLOUR(self.colour):
+            raise PackError(f"{self.colour!r} is no colour of a wire type; write it as #rrggbb")
 
     def __call__(self, cls: C) -> C:
         """Mark a class as this wire type."""
