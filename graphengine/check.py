@@ -214,8 +214,8 @@ class Checker:
         for kind in self.types.values():
             required = [p.type for p in kind.ports.values() if p.default is EMPTY]
             if [*kind.outputs.values()][:1] == [wanted] and given in required and wanted not in required:
-                found.append((len(required), kind.id))
-        return min(found)[1] if found else ""
+                found.append((not kind.converter, len(required), kind.id))
+        return min(found)[2] if found else ""
 
     def given(self, link: Link, scope: Graph, node: str, name: str) -> TypeRef:
         """The type that arrives through a link; `any` once a problem was told."""

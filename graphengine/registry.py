@@ -106,9 +106,15 @@ class Manifest:
             "problems": self.problems,
             "models": [str(p) for p in self.models],
             "wires": [[w.name, w.colour, w.doc] for w in self.wires.values()],
+            "converters": self.converters,
             "catalogues": self.catalogues,
             "types": [t.to_json() for t in self.types.values()],
         }
+
+    @property
+    def converters(self) -> list[dict[str, Any]]:
+        """The nodes that make one type of another: `from`, `to`, `node`, `input` and `output`."""
+        return [found for kind in self.types.values() if (found := kind.conversion())]
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Manifest:

@@ -14,9 +14,9 @@ from graphengine.authoring import Body, Context, Lazy
 from graphengine.constraints import marked
 from graphengine.errors import PackError
 from graphengine.literals import mismatch
-from graphengine.nodetype import NodeType, Port
+from graphengine.nodetype import EMPTY, NodeType, Port
 from graphengine.source import place_of
-from graphengine.types import PLAIN, TypeRef, WireType
+from graphengine.types import PLAIN, TypeRef, WireType, show
 
 OPTIONS = {"cache": ("disk", "memory", "none"), "device": ("model", "cpu", "io")}
 KINDS: dict[str, tuple[Any, str]] = {
@@ -28,6 +28,7 @@ KINDS: dict[str, tuple[Any, str]] = {
     "batched": (Callable, "a function that takes lists"),
     "frugal": (Callable, "a function with the same parameters"),
     "exact": (bool, "True or False"),
+    "converter": (bool, "True or False"),
     "aliases": ((list, tuple), 'a list of ids, `["old.name"]`'),
     "migrations": ((list, tuple), "a list of functions, the oldest first"),
     "deprecated": (str, "a text that says what to use instead"),
@@ -60,6 +61,8 @@ def described(function: Callable[..., Any], pack: str, code: str) -> NodeType:
     inputs = {p.name: parameter(where, p, hints) for p in inspect.signature(function).parameters.values()}
     outputs = outputs_of(where, hints["return"])
     free(where, inputs, outputs)
+    if options.get("converter"):
+        converting(where, inputs, outputs)
     awaits = awaited(function, where, {n for n, p in inputs.items() if p.kind in ("lazy", "body")})
     batched, fingerprint = options.pop("batched", None), options.pop("fingerprint", None)
     frugal, version = options.pop("frugal", None), options.pop("version", None)
@@ -94,6 +97,7 @@ def described(function: Callable[..., Any], pack: str, code: str) -> NodeType:
         migrations=len(steps),
         frugal=frugal,
         steps=steps,
+        shows=shows(hints["return"]),
         **options,
     )
 
@@ -148,6 +152,31 @@ def free(where: str, inputs: dict[str, Port], outputs: dict[str, TypeRef]) -> No
                 f"{where}: output {name!r} is of the type {lost[0][1:]}, which no input has; "
                 "write the type that it gives, or `Any`"
             )
+
+
+def converting(where: str, inputs: dict[str, Port], outputs: dict[str, TypeRef]) -> None:
+    """PackError for a converter that is none."""
+    needed = [p for p in inputs.values() if p.kind != "context" and p.default is EMPTY]
+    if len(needed) != 1 or len(outputs) != 1 or needed[0].kind != "value":
+        raise PackError(
+            f"{where}: is a converter with {len(needed)} required inputs and {len(outputs)} outputs; leave "
+            "one of each, and give the other inputs defaults"
+        )
+    kinds = [needed[0].type, *outputs.values()]
+    if kinds[0] == kinds[1] or "any" in kinds or any(v for kind in kinds for v in variables(kind)):
+        raise PackError(
+            f"{where}: converts {show(kinds[0])} to {show(kinds[1])}; take one certain type, and give another"
+        )
+
+
+def shows(hint: Any) -> tuple[tuple[int, Callable[[Any], Any]], ...]:
+    """The outputs whose wire types have previews, by position."""
+    several = isinstance(hint, type) and hasattr(hint, "_fields") and not hasattr(hint, "__wire__")
+    found = []
+    for place, each in enumerate(get_type_hints(hint, include_extras=True).values() if several else [hint]):
+        marks = (getattr(each, "__wire__", None), *getattr(each, "__metadata__", ()))
+        found += [(place, m.preview) for m in marks if isinstance(m, WireType) and m.preview]
+    return tuple(found)
 
 
 def variables(kind: TypeRef) -> Iterator[str]:
@@ -332,6 +361,11 @@ def type_of(place: str, hint: Any) -> TypeRef:
     if origin is Annotated:
         for mark in get_args(hint)[1:]:
             if isinstance(mark, WireType):
+                if mark.encode or mark.hash:
+                    raise PackError(
+                        f"{place}: {mark.name} is an annotation, and only a class can be encoded and hashed; "
+                        f'write `@WireType("{mark.name}", ...)` above a class of your own'
+                    )
                 return mark.name
         return type_of(place, get_args(hint)[0])
     if origin is list:

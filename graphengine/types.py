@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -38,11 +39,22 @@ class WireType:
 
     `name` is a capitalised word; `colour` a CSS hex colour; `doc` one line for the tooltip. Two types with
     one name are one type: a pack that reuses a name must mean the same thing.
+
+    A frozen dataclass of tensors and plain values needs no more. For another class of the pack's own,
+    `encode` makes of a value what can be stored (tensors, plain values, lists and dicts of these), and
+    `decode` the value again; without them it is kept in memory only. `hash` gives bytes or a text that are
+    equal for equal values only: with it, a value that a node made itself is known again in a loop. `preview`
+    gives a picture of a value, float32 [batch, height, width, channels] from 0 to 1; it is shown when a node
+    has given one, and may be there for an annotation too.
     """
 
     name: str
     colour: str = "#9aa0a6"
     doc: str = ""
+    encode: Callable[[Any], Any] | None = None
+    decode: Callable[[Any], Any] | None = None
+    hash: Callable[[Any], bytes | str] | None = None
+    preview: Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
         if not NAME(self.name):
@@ -51,6 +63,8 @@ class WireType:
             )
         if not COLOUR(self.colour):
             raise PackError(f"{self.colour!r} is no colour of a wire type; write it as #rrggbb")
+        if (self.encode is None) != (self.decode is None):
+            raise PackError(f"the wire type {self.name} is encoded or decoded only; give it both functions")
 
     def __call__(self, cls: C) -> C:
         """Mark a class as this wire type."""

@@ -294,6 +294,37 @@ def test_what_is_wrong_with_an_option_is_told_with_the_line_of_the_function(prob
     assert found.text == f"{tmp_path}/wrong.py:{FIRST + 1}: wrong.bad: {text}"
 
 
+CONVERTERS = [
+    (
+        "def bad(image: Image, x: int) -> int: ...",
+        "is a converter with 2 required inputs and 1 outputs; leave one of each, and give the other inputs "
+        "defaults",
+    ),
+    (
+        "def bad(image: Image) -> None: ...",
+        "is a converter with 1 required inputs and 0 outputs; leave one of each, and give the other inputs "
+        "defaults",
+    ),
+    ("def bad(x: Image) -> Image: ...", "converts Image to Image; take one certain type, and give another"),
+    ("def bad(x: T) -> list[T]: ...", "converts T to list of T; take one certain type, and give another"),
+]
+
+
+@pytest.mark.parametrize(("function", "text"), CONVERTERS, ids=[text for _, text in CONVERTERS])
+def test_a_converter_that_is_none_is_told(problem, tmp_path, function, text):
+    found = problem(f"{HEAD}@node(converter=True)\n{function}\n")
+    assert found.text == f"{tmp_path}/wrong.py:{FIRST + 1}: wrong.bad: {text}"
+
+
+def test_only_a_class_is_encoded(problem, tmp_path):
+    mark = "Blob = Annotated[int, WireType('Blob', hash=str)]\n"
+    found = problem(f"{HEAD}{mark}@node\ndef bad(\n    x: Blob) -> int: ...\n")
+    assert found.text == (
+        f"{tmp_path}/wrong.py:{FIRST + 3}: wrong.bad: input 'x': Blob is an annotation, and only a class can "
+        'be encoded and hashed; write `@WireType("Blob", ...)` above a class of your own'
+    )
+
+
 def test_fields_without_types_are_told(problem, tmp_path):
     found = problem(f"{HEAD}Out = namedtuple('Out', 'width height')\n@node\ndef bad(x: int) -> Out: ...\n")
     assert found.text == (
