@@ -23,7 +23,7 @@ from typing import (
 
 from annotated_types import Ge, Lt
 
-from graphengine.errors import Cancelled
+from graphengine.errors import Cancelled, PackError
 from graphengine.folders import Folders
 
 if TYPE_CHECKING:
@@ -190,6 +190,7 @@ def node(
     exact: bool = ...,
     frugal: Callable[..., Any] = ...,
     aliases: Sequence[str] = ...,
+    converter: bool = ...,
     migrations: Sequence[Callable[[dict[str, Any]], dict[str, Any]]] = ...,
     deprecated: str = ...,
     experimental: bool = ...,
@@ -207,6 +208,8 @@ def node(function: Any = None, /, **options: Any) -> Any:
       equal for all; `exact` says that a batch has the same bits as single calls.
     * `frugal`: a companion with the same parameters that needs less memory, such as one that works in tiles;
       it is called where the device has too little for the function itself.
+    * `converter`: that it makes one type of another, from one required input to one output: the editor offers
+      it where a link does not fit.
     * `aliases`: ids that the node had before; `migrations`: functions that bring the inputs of an older
       version to the next, the oldest first, each from a dict of inputs as the file has them to another.
     """
@@ -215,4 +218,6 @@ def node(function: Any = None, /, **options: Any) -> Any:
         function.__graph_node__ = options  # type: ignore[attr-defined]
         return function
 
+    if function is not None and not callable(function):
+        raise PackError(f"@node({function!r}) names no option; write `@node(title=...)` or another one")
     return mark if function is None else mark(function)

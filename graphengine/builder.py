@@ -31,7 +31,7 @@
 * `flow.workflow()` is a checked `Workflow`, for `ge.Session().run(...)`; its WorkflowError has every problem.
   What needs no look at the whole is told before that, by the line that is wrong.
 
-The node types are those of the installed packs, or `types=`. No pack is imported for them, nor torch.
+The node types are those of all packs, or `types=`. No pack is imported for them, nor torch.
 """
 
 from __future__ import annotations
@@ -306,7 +306,10 @@ class WorkflowBuilder(SubworkflowBuilder):
     ) -> None:
         super().__init__(self, name, description)
         self._bodies: list[BodyBuilder] = []
-        self._types = Manifest.of(Settings.read().cache).types if types is None else types
+        if types is None:
+            settings = Settings.read()
+            types = Manifest.of(settings.cache, settings.nodes).types
+        self._types = types
         self._graphs: dict[str, SubworkflowBuilder] = {}
 
     def graph(self, id: str, name: str = "", description: str = "") -> SubworkflowBuilder:

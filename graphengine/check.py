@@ -218,8 +218,8 @@ class Checker:
             required = [p.type for p in ports]
             takes = given in [p.type for p in ports if not p.seed]
             if [*kind.outputs.values()][:1] == [wanted] and takes and wanted not in required:
-                found.append((len(required), kind.id))
-        return min(found)[1] if found else ""
+                found.append((not kind.converter, len(required), kind.id))
+        return min(found)[2] if found else ""
 
     def given(self, link: Link, scope: Graph, node: str, name: str) -> TypeRef:
         """The type that arrives through a link; `any` once a problem was told."""

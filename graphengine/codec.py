@@ -1,7 +1,8 @@
 """Codec: values as bytes and back, without pickle: tensors as safetensors, with their arrangement as JSON.
 
 What can be stored: None, bool, int, float, str, bytes, tensors, and lists, tuples, dicts, enum members,
-NamedTuples and frozen dataclasses of these. Classes come back only from packages that were named as packs.
+NamedTuples and frozen dataclasses of these, and what a wire type encodes. Classes come back only from
+packages that were named as packs.
 """
 
 from __future__ import annotations
@@ -82,6 +83,9 @@ class Codec:
         where = f"{kind.__module__}:{kind.__qualname__}"
         if kind.__module__.partition(".")[0] not in self.packages or "<locals>" in where:
             raise NotStorable(f"a {where} cannot be stored, because it belongs to no pack")
+        wire = getattr(kind, "__wire__", None)
+        if wire is not None and wire.encode is not None:
+            return {"wire": where, "of": self.outline(wire.encode(value), tensors)}
         if isinstance(value, Enum):
             return {"enum": where, "name": value.name}
         if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -93,7 +97,8 @@ class Codec:
             parts = {f.name: self.outline(getattr(value, f.name), tensors) for f in fields(value) if f.init}
             return {"class": where, "fields": parts}
         raise NotStorable(
-            f"a {where} cannot be stored; make it a frozen dataclass of tensors and plain values"
+            f"a {where} cannot be stored; make it a frozen dataclass of tensors and plain values, or give "
+            "its wire type `encode` and `decode`"
         )
 
     def value(self, outline: Any, tensors: dict[str, Any]) -> Any:
@@ -109,6 +114,12 @@ class Codec:
         if mark == "class":
             given = {n: self.value(v, tensors) for n, v in outline["fields"].items()}
             return self.known(inner, object)(**given)
+        if mark == "wire":
+            cls = self.known(inner, object)
+            decoded = cls.__wire__.decode(self.value(outline["of"], tensors))
+            if type(decoded) is not cls:
+                raise ValueError(f"the decode of {inner} gives a {type(decoded).__qualname__}")
+            return decoded
         if mark == "tuple":
             return tuple(self.value(v, tensors) for v in inner)
         if mark == "dict":
@@ -132,9 +143,10 @@ class Codec:
         for part in name.split("."):
             found = getattr(found, part)
         if isinstance(found, type) and found.__module__ == module and issubclass(found, kind):
-            if is_dataclass(found) or issubclass(found, (tuple, Enum)):
+            wire = getattr(found, "__wire__", None)
+            if is_dataclass(found) or issubclass(found, (tuple, Enum)) or (wire and wire.decode):
                 return found
-        raise ValueError(f"{where} is no dataclass, NamedTuple or Enum")
+        raise ValueError(f"{where} is no dataclass, NamedTuple or Enum, nor a wire type that is decoded")
 
 
 def inverse(order: list[int]) -> list[int]:

@@ -31,6 +31,11 @@ class Settings(BaseSettings):
         description="Folders in which model names are looked up, in order, before those that packs ship; "
         "as an environment variable separated as in PATH.",
     )
+    nodes: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default_factory=lambda: (user_data_path("graphengine", appauthor=False) / "nodes",),
+        description="Folders of packs that are not installed: single .py files, and packages; as an "
+        "environment variable separated as in PATH.",
+    )
     cache: Path = Field(
         default_factory=lambda: user_cache_path("graphengine", appauthor=False),
         description="Folder of everything that can be computed again.",
@@ -92,12 +97,12 @@ class Settings(BaseSettings):
     )
     events_kept: int = Field(default=500_000, ge=1000, description="How many events of jobs are kept.")
 
-    @field_validator("models", mode="before")
+    @field_validator("models", "nodes", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [p for p in value.split(os.pathsep) if p] if isinstance(value, str) else value
 
-    @field_validator("models", "cache", "outputs", "data")
+    @field_validator("models", "nodes", "cache", "outputs", "data")
     @classmethod
     def _at_home(cls, value: Any) -> Any:
         return tuple(p.expanduser() for p in value) if isinstance(value, tuple) else value.expanduser()

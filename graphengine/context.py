@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,10 @@ from graphengine import events
 from graphengine.authoring import Context, Folders, Handle
 from graphengine.body import BodyInput
 from graphengine.errors import Cancelled
+from graphengine.plan import Step
 from graphengine.pool import ModelPool
+
+log = logging.getLogger("graphengine.nodes")
 
 
 class Run(Protocol):
@@ -24,6 +28,21 @@ class Run(Protocol):
     folders: Folders
     workflow: Mapping[str, Any] | None
     temporary: tempfile.TemporaryDirectory[str] | None
+
+
+def show(emit: Callable[[events.Event], object], step: Step, value: Any) -> None:
+    """Show the pictures of what a step gave, of those outputs that have some.
+
+    One that cannot be made is told in the log: what was given is good without it.
+    """
+    values = value if len(step.type.outputs) > 1 else (value,)
+    for place, preview in step.type.shows:
+        try:
+            image = preview(values[place])
+        except Exception:
+            log.exception("%s: there is no preview of what %s gave", step.node, step.type.id)
+        else:
+            emit(events.NodePreview(step.node, image))
 
 
 class RunContext(Context):

@@ -15,7 +15,8 @@ from graphengine.check import check
 from graphengine.config import Settings
 from graphengine.errors import Problem, WorkflowError
 from graphengine.expansion import expansion
-from graphengine.registry import Manifest, Registry, installed
+from graphengine.packs import reachable
+from graphengine.registry import Manifest, Registry
 from graphengine.upgrade import upgraded
 from graphengine.workflow import Workflow
 
@@ -30,13 +31,12 @@ class Desk:
     @cached_property
     def manifest(self) -> Manifest:
         """Every node type as data. This process loads no pack for it, unless it runs nodes already."""
-        cache = self.settings.cache
-        if "torch" not in sys.modules:
-            return Manifest.of(cache)
-        found = Manifest.stored(cache)
+        cache, nodes = self.settings.cache, self.settings.nodes
+        found = Manifest.of(cache, nodes) if "torch" not in sys.modules else Manifest.stored(cache, nodes)
         if found is None:
-            found = Registry.load(installed()).manifest
-            found.store(cache)
+            found = Registry.every(nodes).manifest
+            found.store(cache, nodes)
+        reachable(found.packs)
         return found
 
     @cached_property

@@ -55,7 +55,11 @@ class WorkflowError(GraphEngineError):
 
 
 class PackError(GraphEngineError):
-    """A pack or a node that cannot be loaded."""
+    """A pack or a node that cannot be loaded; `input` is the parameter that is wrong, if it is one."""
+
+    def __init__(self, text: str, input: str = "") -> None:
+        super().__init__(text)
+        self.input = input
 
 
 class ModelError(GraphEngineError):

@@ -34,7 +34,7 @@ from graphengine import batch, events
 from graphengine.authoring import Folders
 from graphengine.body import BodyCall, BodyInput, Kept
 from graphengine.cache import MISSING, Cache
-from graphengine.context import RunContext
+from graphengine.context import RunContext, show
 from graphengine.errors import Cancelled, OutOfMemory
 from graphengine.frame import Activity, Failed, Failure, Frame, Handed, LazyInput
 from graphengine.inspector import Inspector
@@ -238,6 +238,8 @@ class Executor:
                 self.fail(frame, step, error)
                 continue
             self.emit(events.NodeFinished(step.node, seconds))
+            if kind.shows and not inside:
+                show(self.emit, step, value)
 
     def special(self, frame: Frame, step: Step) -> Activity:
         """A node with a Context, one that awaits the engine, or one that is not run on this thread."""
@@ -448,3 +450,5 @@ class Executor:
                 del self.later[other]  # a loop may resume after a round only if all before it are whole
             return
         self.emit(events.NodeFinished(step.node, seconds))
+        if step.type.shows and frame.parent is None:
+            show(self.emit, step, value)

@@ -8,7 +8,7 @@ from typing import Any
 from graphengine.cache import MISSING, Cache
 from graphengine.codec import Codec, NotStorable
 from graphengine.errors import NodeImpure
-from graphengine.keys import Key, digest
+from graphengine.keys import Key, canonical, digest
 from graphengine.plan import Step
 
 Digests = Mapping[str, bytes | None]
@@ -78,4 +78,5 @@ class Inspector:
         try:
             return digest(self.codec.encode(value))
         except NotStorable:
-            return None
+            data = canonical(value)
+            return None if data is None else digest(data)

@@ -46,6 +46,7 @@ def canonical(value: Any, depth: int = 16) -> bytes | None:
 
     Plain are None, bool, int, float, str, bytes, enum members, and lists, tuples, dicts, NamedTuples and
     frozen dataclasses of plain values. Fields with `compare=False` do not tell values apart and are left out.
+    So are values whose wire type has a `hash`.
     """
     kind: Any = type(value)
     if kind is str:
@@ -68,6 +69,8 @@ def canonical(value: Any, depth: int = 16) -> bytes | None:
         items, mark = value, b"l" if kind is list else b"p"
     elif kind is dict:
         items, mark = [x for name in sorted(value, key=repr) for x in (name, value[name])], b"d"
+    elif (wire := getattr(kind, "__wire__", None)) is not None and wire.hash is not None:
+        items, mark = [kind.__module__, kind.__qualname__, wire.hash(value)], b"w"
     elif isinstance(value, tuple) and hasattr(value, "_fields"):
         items, mark = [kind.__module__, kind.__qualname__, *value], b"c"
     elif hasattr(kind, "__dataclass_fields__") and kind.__dataclass_params__.frozen:

@@ -73,12 +73,16 @@ class NodeType:
     """How many older forms can be brought to this one, a step each."""
     deprecated: str = ""
     experimental: bool = False
+    converter: bool = False
+    """Whether it is offered where a link of one type should end at an input of another."""
     run: Callable[..., Any] = field(default=None, repr=False)  # type: ignore[assignment]
     batched: Callable[..., Any] | None = field(default=None, repr=False)
     fingerprint: Callable[..., str] | None = field(default=None, repr=False)
     frugal: Callable[..., Any] | None = field(default=None, repr=False)
     steps: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = field(default=(), repr=False)
     """The migrations themselves."""
+    shows: tuple[tuple[int, Callable[[Any], Any]], ...] = field(default=(), repr=False)
+    """Positions of outputs that have a preview, and what makes a picture of each."""
 
     @cached_property
     def cached(self) -> bool:
@@ -132,6 +136,14 @@ class NodeType:
         """The inputs that a user sees."""
         return {n: p for n, p in self.inputs.items() if p.kind != "context"}
 
+    def conversion(self) -> dict[str, Any] | None:
+        """What a converter makes of what, for the editor."""
+        if not self.converter:
+            return None
+        port = next(port for port in self.ports.values() if port.default is EMPTY)
+        ((name, kind),) = self.outputs.items()
+        return {"from": port.type, "to": kind, "node": self.id, "input": port.name, "output": name}
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON data, for the Manifest and the editor."""
         ports = []
@@ -144,7 +156,8 @@ class NodeType:
                     row[key] = getattr(port, key)
             ports.append(row)
         plain = ("id", "title", "category", "doc", "module", "name", "code", "cache", "device", "awaits",
-                 "fuses", "exact", "version", "migrations", "deprecated", "experimental")  # fmt: skip
+                 "fuses", "exact", "version", "migrations", "deprecated", "experimental",
+                 "converter")  # fmt: skip
         sets = {
             "shared": sorted(self.shared),
             "prints": sorted(self.prints),

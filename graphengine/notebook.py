@@ -95,7 +95,7 @@ def known() -> Manifest:
     from graphengine.registry import Manifest
 
     try:
-        return Manifest.of(Settings.read().cache)
+        return Manifest.of((found := Settings.read()).cache, found.nodes)
     except GraphEngineError:
         return Manifest({})
 

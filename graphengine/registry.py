@@ -1,7 +1,7 @@
 """Registry: the node types of all packs. Manifest: the same as data, for all who need no node code.
 
-A pack is an import package, found through the entry point group `graphengine.packs`. Its `__init__` is quick
-to import and says what belongs to it:
+A pack is an import package, or a single module; see `graphengine.packs` for how it is found. Its `__init__`
+is quick to import and says what belongs to it:
 
 * `PACK`: the first part of its nodes' ids (a module may have its own); without it, the package's name.
 * `MODULES`: the names of its modules that hold nodes, relative to the package.
@@ -21,45 +21,30 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from blake3 import blake3
 
 from graphengine.errors import PackError
 from graphengine.folders import write_atomically
+from graphengine.graph import no_collection
 from graphengine.nodetype import NodeType
+from graphengine.packs import BrokenPack, Pack, files, in_folders, installed, reachable
 from graphengine.signature import read
-from graphengine.source import CodeVersions
+from graphengine.source import CodeVersions, place_in, place_of
 from graphengine.types import WireType
 
-GROUP = "graphengine.packs"
-LAYOUT = 3
+__all__ = ["BrokenPack", "Manifest", "Pack", "Registry", "installed", "manifest_file"]
+
+LAYOUT = 4
 """Counts up when what a stored manifest holds changes."""
 KEPT = 8
 """How many manifests stay: one for each environment or checkout that shares a cache, some for older code."""
-
-
-class Pack(NamedTuple):
-    """An installed pack: its name, its import package, and the version of the distribution it came with."""
-
-    name: str
-    module: str
-    version: str
-
-
-class BrokenPack(NamedTuple):
-    """A pack, or a node in it, that could not be loaded; `trace` is empty where `text` says it all."""
-
-    pack: str
-    text: str
-    trace: str
 
 
 @dataclass(frozen=True)
@@ -74,32 +59,35 @@ class Manifest:
     catalogues: tuple[str, ...] = ()
 
     @classmethod
-    def stored(cls, cache: Path) -> Manifest | None:
-        """The manifest of the packs as they are now, if one was stored; None else."""
+    def stored(cls, cache: Path, nodes: Sequence[Path] = ()) -> Manifest | None:
+        """The manifest of the packs as they are now, those in folders too, if one was stored; None else."""
         try:
-            data = json.loads(manifest_file(cache).read_bytes())
+            data = json.loads(manifest_file(cache, nodes).read_bytes())
             return cls.from_json(data)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     @classmethod
-    def of(cls, cache: Path) -> Manifest:
-        """The stored manifest, else a new one, made by a process of its own: this one never loads a pack."""
-        found = cls.stored(cache)
+    def of(cls, cache: Path, nodes: Sequence[Path] = ()) -> Manifest:
+        """The stored manifest, else a new one, made by a process of its own: this one never loads a pack.
+
+        `nodes` are the folders of packs that are not installed.
+        """
+        found = cls.stored(cache, nodes)
         if found is None:
             with tempfile.TemporaryDirectory(prefix="graphengine-") as folder:
                 file = Path(folder, "manifest.json")
-                command = [sys.executable, "-m", "graphengine.registry", str(file)]
+                command = [sys.executable, "-m", "graphengine.registry", str(file), *map(str, nodes)]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 if not file.exists():
                     raise PackError(f"the packs could not be loaded:\n{done.stderr.strip()}")
                 found = cls.from_json(json.loads(file.read_bytes()))
-            found.store(cache)
+            found.store(cache, nodes)
         return found
 
-    def store(self, cache: Path) -> None:
+    def store(self, cache: Path, nodes: Sequence[Path] = ()) -> None:
         """Keep it for other processes; a folder that cannot be written costs them the time, not the run."""
-        file = manifest_file(cache)
+        file = manifest_file(cache, nodes)
         try:
             write_atomically(file, self.data())
             for old in sorted(file.parent.glob("*.json"), key=lambda f: f.stat().st_mtime)[:-KEPT]:
@@ -118,9 +106,15 @@ class Manifest:
             "problems": self.problems,
             "models": [str(p) for p in self.models],
             "wires": [[w.name, w.colour, w.doc] for w in self.wires.values()],
+            "converters": self.converters,
             "catalogues": self.catalogues,
             "types": [t.to_json() for t in self.types.values()],
         }
+
+    @property
+    def converters(self) -> list[dict[str, Any]]:
+        """The nodes that make one type of another: `from`, `to`, `node`, `input` and `output`."""
+        return [found for kind in self.types.values() if (found := kind.conversion())]
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Manifest:
@@ -148,22 +142,26 @@ class Registry:
     versions: CodeVersions = field(default_factory=CodeVersions)
 
     @classmethod
-    def load(cls, packs: Iterable[Pack]) -> Registry:
+    def load(cls, packs: Iterable[Pack], problems: Iterable[BrokenPack] = ()) -> Registry:
         """Load packs, each on its own: what is wrong with one stands in `problems`."""
-        registry = cls()
-        for pack in packs:
-            try:
-                registry.add(pack)
-            except PackError as error:
-                registry.problems.append(BrokenPack(pack.name, str(error), ""))
-            except (Exception, SystemExit) as error:
-                text = f"{type(error).__name__}: {error}"
-                registry.problems.append(BrokenPack(pack.name, text, traceback.format_exc()))
+        packs, registry = list(packs), cls(problems=list(problems))
+        reachable(packs)
+        with no_collection():
+            for pack in packs:
+                registry.attempt(pack)
         return registry
+
+    @classmethod
+    def every(cls, nodes: Sequence[Path] = ()) -> Registry:
+        """Load every pack that is installed, or in one of some folders."""
+        others = installed()
+        packs, problems = in_folders(nodes, others)
+        return cls.load([*others, *packs], problems)
 
     @classmethod
     def only(cls, manifest: Manifest, ids: Iterable[str]) -> dict[str, NodeType]:
         """The named types with their functions; imports the modules that define these, and no others."""
+        reachable(manifest.packs)
         found: dict[str, NodeType] = {}
         for id in ids:
             known = manifest.types[id]
@@ -171,9 +169,21 @@ class Registry:
             found[id] = read(function, id.partition(".")[0], known.code)
         return found
 
+    def attempt(self, pack: Pack) -> None:
+        """Load one pack, or note why it cannot be."""
+        try:
+            self.add(pack)
+        except (Exception, SystemExit) as error:
+            own = files(pack)
+            place = place_in(error, own) or (str(own[0]) if own else pack.module)
+            trace = "" if isinstance(error, PackError) else traceback.format_exc()
+            self.problems.append(BrokenPack(pack.name, f"{place}: {in_words(error)}", trace))
+
     def add(self, pack: Pack) -> None:
         """Load one pack."""
         package = importlib.import_module(pack.module)
+        if pack.place and isinstance(version := getattr(package, "__version__", None), str):
+            pack = pack._replace(version=version)
         self.packs.append(pack)
         if isinstance(models := getattr(package, "MODELS", None), Path):
             self.models.append(models)
@@ -201,17 +211,18 @@ class Registry:
                 other = self.types.get(kind.id)
                 if other is not None:
                     raise PackError(
-                        f"two nodes are called {kind.id!r}: {other.module}.{other.name} and "
-                        f"{kind.module}.{kind.name}; give one of them `id=`"
+                        f"{place_of(function)}: {kind.module}.{kind.name}: there is another node "
+                        f"{kind.id!r}, at {place_of(other.run)}; give one of them `id=`"
                     )
             except PackError as error:
                 self.problems.append(BrokenPack(pack.name, str(error), ""))
                 continue
             except Exception as error:
-                text = f"{module.__name__}.{name}: {type(error).__name__}: {error}"
+                text = f"{place_of(function)}: {module.__name__}.{name}: {in_words(error)}"
                 self.problems.append(BrokenPack(pack.name, text, traceback.format_exc()))
                 continue
-            self.types[kind.id] = replace(kind, name=name)  # where `only` finds it
+            # Where `only` finds it.
+            self.types[kind.id] = kind if kind.name == name else replace(kind, name=name)
             for wire in wires_of(function):
                 self.wires.setdefault(wire.name, wire)
 
@@ -226,6 +237,17 @@ class Registry:
             dict(sorted(self.wires.items())),
             tuple(self.catalogues),
         )
+
+
+def in_words(error: BaseException) -> str:
+    """What an exception says to the author of a pack."""
+    if isinstance(error, PackError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"{error}; install what has it, and name that in the pack's dependencies"
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}"
+    return f"{type(error).__name__}: {error}"
 
 
 def wires_of(function: Any) -> Iterable[WireType]:
@@ -245,28 +267,16 @@ def wires_of(function: Any) -> Iterable[WireType]:
             hints += get_args(hint)
 
 
-def installed() -> list[Pack]:
-    """The packs of this Python environment, by name; nothing is imported."""
-    found = []
-    for entry in metadata.entry_points(group=GROUP):
-        found.append(Pack(entry.name, entry.value, entry.dist.version if entry.dist else ""))
-    return sorted(set(found))
-
-
-def manifest_file(cache: Path) -> Path:
+def manifest_file(cache: Path, nodes: Sequence[Path] = ()) -> Path:
     """Where the manifest of the packs as they are now is stored: named by their versions and file times."""
-    parts: list[Any] = [LAYOUT, sys.version]
-    roots = [Path(__file__).parent]
-    for pack in installed():
-        parts.append(pack)
-        spec = find_spec(pack.module.partition(".")[0])
-        places = (spec.submodule_search_locations or [spec.origin or ""]) if spec else ()
-        roots += [Path(place) for place in places if place]
-    for root in roots:
-        files = [root] if root.is_file() else sorted(root.rglob("*.py"))
-        parts += [(str(f), (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
+    others = installed()
+    packs, problems = in_folders(nodes, others)
+    parts: list[Any] = [LAYOUT, sys.version, *others, *packs, *problems]
+    roots = sorted(Path(__file__).parent.rglob("*.py"))
+    for file in [*roots, *(file for pack in (*others, *packs) for file in files(pack))]:
+        parts.append((str(file), (stat := file.stat()).st_size, stat.st_mtime_ns))
     return cache / "manifests" / (blake3(json.dumps(parts).encode()).hexdigest(length=16) + ".json")
 
 
 if __name__ == "__main__":
-    write_atomically(Path(sys.argv[1]), Registry.load(installed()).manifest.data())
+    write_atomically(Path(sys.argv[1]), Registry.every([*map(Path, sys.argv[2:])]).manifest.data())

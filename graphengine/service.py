@@ -137,7 +137,7 @@ class Service:
         """Get to know the node types: from the disk, else from what loads all packs."""
         while not self.known.is_set():
             try:
-                self.manifest = self.desk.manifest = await asyncio.to_thread(Manifest.of, self.settings.cache)
+                self.manifest = await asyncio.to_thread(lambda: self.desk.manifest)
                 self.known.set()
             except Exception:
                 log.exception("the node types are not known yet")

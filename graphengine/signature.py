@@ -2,37 +2,56 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from graphengine.authoring import Body, Choices, Context, Lazy, Ui
+from graphengine.authoring import Body, Context, Lazy
+from graphengine.constraints import marked
 from graphengine.errors import PackError
-from graphengine.literals import article, mismatch
-from graphengine.nodetype import NodeType, Port
-from graphengine.types import PLAIN, TypeRef, WireType
+from graphengine.literals import mismatch
+from graphengine.nodetype import EMPTY, NodeType, Port
+from graphengine.source import place_of
+from graphengine.types import PLAIN, TypeRef, WireType, show
 
 OPTIONS = {"cache": ("disk", "memory", "none"), "device": ("model", "cpu", "io")}
-NUMBERS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
-FITTING = {
-    "int": NUMBERS,
-    "float": NUMBERS,
-    "str": {"minLength", "maxLength", "pattern"},
-    "list": {"minItems", "maxItems"},
+KINDS: dict[str, tuple[Any, str]] = {
+    "id": (str, 'a text such as "my_pack.blur"'),
+    "title": (str, "a text"),
+    "category": (str, "a text"),
+    "version": (int, "a whole number, 1 or more"),
+    "fingerprint": (Callable, "a function of some of the inputs"),
+    "batched": (Callable, "a function that takes lists"),
+    "frugal": (Callable, "a function with the same parameters"),
+    "exact": (bool, "True or False"),
+    "converter": (bool, "True or False"),
+    "aliases": ((list, tuple), 'a list of ids, `["old.name"]`'),
+    "migrations": ((list, tuple), "a list of functions, the oldest first"),
+    "deprecated": (str, "a text that says what to use instead"),
+    "experimental": (bool, "True or False"),
 }
-"""What can be asked of a literal, by the type of its port."""
+"""The other options: what each must be, as a class and in words."""
 ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+").fullmatch
-KEYWORDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum",
-            "multiple_of": "multipleOf", "min_length": "minLength", "max_length": "maxLength"}  # fmt: skip
 
 
 def read(function: Callable[..., Any], pack: str, code: str) -> NodeType:
-    """The NodeType of a marked function of a pack. PackError says what is wrong, and what to write."""
-    options = dict(function.__graph_node__)  # type: ignore[attr-defined]
+    """The NodeType of a marked function of a pack. PackError says where what is wrong, and what to write."""
+    try:
+        return described(function, pack, code)
+    except PackError as error:
+        raise PackError(f"{place_of(function, error.input)}: {error}", error.input) from error.__cause__
+
+
+def described(function: Callable[..., Any], pack: str, code: str) -> NodeType:
+    """The same; its PackErrors name no file."""
     where = f"{function.__module__}.{function.__qualname__}"
+    if isinstance(function, type):
+        raise PackError(f"{where}: is a class, and a node is a function; mark a function that makes one")
+    options = options_of(function, where)
     id = options.pop("id", None) or f"{pack}.{function.__name__}"
     if not ID(id):
         raise PackError(f"{where}: the id {id!r} is no `pack.name` in lower-case letters, digits and _")
@@ -40,43 +59,27 @@ def read(function: Callable[..., Any], pack: str, code: str) -> NodeType:
     if "return" not in hints:
         raise PackError(f"{where}: has no return type; write `-> None` if it only has effects")
     inputs = {p.name: parameter(where, p, hints) for p in inspect.signature(function).parameters.values()}
-    kinds = {p.kind for p in inputs.values()}
     outputs = outputs_of(where, hints["return"])
-    wrong = [n for n, p in OPTIONS.items() if n in options and options[n] not in p]
-    if wrong:
-        allowed = ", ".join(map(repr, OPTIONS[wrong[0]]))
-        raise PackError(f"{where}: {wrong[0]}={options[wrong[0]]!r} is no choice; write one of {allowed}")
-    awaits = ""
-    if inspect.iscoroutinefunction(function):
-        awaits = "engine" if kinds & {"lazy", "body"} else "io"
-    elif kinds & {"lazy", "body"}:
-        raise PackError(
-            f"{where}: takes a Lazy or a Body, which only `async def` can await; write `async def`"
-        )
-    batched = options.pop("batched", None)
-    if batched and awaits:
-        raise PackError(f"{where}: has a batched companion, which only plain nodes can; write `def`")
-    fingerprint = options.pop("fingerprint", None)
-    version = options.pop("version", None)
-    doc = inspect.cleandoc(function.__doc__ or "")
+    free(where, inputs, outputs)
+    if options.get("converter"):
+        converting(where, inputs, outputs)
+    awaits = awaited(function, where, {n for n, p in inputs.items() if p.kind in ("lazy", "body")})
+    batched, fingerprint = options.pop("batched", None), options.pop("fingerprint", None)
+    frugal, version = options.pop("frugal", None), options.pop("version", None)
+    for name, companion in (("batched", batched), ("frugal", frugal)):
+        if companion and awaits:
+            raise PackError(f"{where}: has a {name} companion, which only plain nodes can; write `def`")
     steps = tuple(options.pop("migrations", ()))
-    frugal = options.pop("frugal", None)
-    if frugal and awaits:
-        raise PackError(f"{where}: has a frugal companion, which only plain nodes can; write `def`")
     if steps and version is not None and version <= len(steps):
         raise PackError(
             f"{where}: version={version} with {len(steps)} migrations; the first version is 1, and each "
             f"migration leads to the next, so write at least version={len(steps) + 1}"
         )
-    title, category = options.pop("title", None), options.pop("category", None)
-    aliases = tuple(options.pop("aliases", ()))
-    if unknown := options.keys() - {"cache", "device", "exact", "deprecated", "experimental"}:
-        raise PackError(f"{where}: `node` has no option {min(unknown)!r}; its help says which it has")
     return NodeType(
         id=id,
-        title=title or function.__name__.replace("_", " ").title(),
-        category=category or pack,
-        doc=doc,
+        title=options.pop("title", None) or function.__name__.replace("_", " ").title(),
+        category=options.pop("category", None) or pack,
+        doc=inspect.cleandoc(function.__doc__ or ""),
         module=function.__module__,
         name=function.__name__,
         inputs=inputs,
@@ -89,13 +92,99 @@ def read(function: Callable[..., Any], pack: str, code: str) -> NodeType:
         run=function,
         batched=batched,
         fingerprint=fingerprint,
-        aliases=aliases,
+        aliases=tuple(options.pop("aliases", ())),
         version=version if version is not None else len(steps) + 1,
         migrations=len(steps),
         frugal=frugal,
         steps=steps,
+        shows=shows(hints["return"]),
         **options,
     )
+
+
+def options_of(function: Callable[..., Any], where: str) -> dict[str, Any]:
+    """What the decorator says, once each option is known to be one."""
+    options = dict(function.__graph_node__)  # type: ignore[attr-defined]
+    for name, said in options.items():
+        if name in OPTIONS:
+            if said not in OPTIONS[name]:
+                allowed = ", ".join(map(repr, OPTIONS[name]))
+                raise PackError(f"{where}: {name}={said!r} is no choice; write one of {allowed}")
+        elif name not in KINDS:
+            raise PackError(f"{where}: `node` has no option {name!r}; its help says which it has")
+        else:
+            kind, word = KINDS[name]
+            fine = callable(said) if kind is Callable else isinstance(said, kind)
+            if not fine or (kind is int and (isinstance(said, bool) or said < 0)):
+                raise PackError(f"{where}: {name}={said!r} cannot be used; write {word}")
+    return options
+
+
+def awaited(function: Callable[..., Any], where: str, engine: set[str]) -> str:
+    """What a node awaits: nothing, the engine (these are its Lazies and Bodies), or the world."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise PackError(
+            f"{where}: yields, and a node gives its result once; `return` it, and tell how far it is with "
+            "`ctx.progress(done, total)`"
+        )
+    if not inspect.iscoroutinefunction(function):
+        if engine:
+            raise PackError(
+                f"{where}: takes a Lazy or a Body, which only `async def` can await; write `async def`"
+            )
+        return ""
+    if engine:
+        steps = list(dis.get_instructions(inspect.unwrap(function).__code__))
+        used = {n for s in steps for n in (s.argval if isinstance(s.argval, tuple) else (s.argval,))} & engine
+        if used and not any(step.opname == "GET_AWAITABLE" for step in steps):
+            raise PackError(
+                f"{where}: takes a Lazy or a Body and awaits nothing; write `await` before its use", min(used)
+            )
+    return "engine" if engine else "io"
+
+
+def free(where: str, inputs: dict[str, Port], outputs: dict[str, TypeRef]) -> None:
+    """PackError for an output whose type follows from no input."""
+    bound = {v for p in inputs.values() for kind in (p.type, *p.params) for v in variables(kind)}
+    for name, kind in outputs.items():
+        if lost := [v for v in variables(kind) if v not in bound]:
+            raise PackError(
+                f"{where}: output {name!r} is of the type {lost[0][1:]}, which no input has; "
+                "write the type that it gives, or `Any`"
+            )
+
+
+def converting(where: str, inputs: dict[str, Port], outputs: dict[str, TypeRef]) -> None:
+    """PackError for a converter that is none."""
+    needed = [p for p in inputs.values() if p.kind != "context" and p.default is EMPTY]
+    if len(needed) != 1 or len(outputs) != 1 or needed[0].kind != "value":
+        raise PackError(
+            f"{where}: is a converter with {len(needed)} required inputs and {len(outputs)} outputs; leave "
+            "one of each, and give the other inputs defaults"
+        )
+    kinds = [needed[0].type, *outputs.values()]
+    if kinds[0] == kinds[1] or "any" in kinds or any(v for kind in kinds for v in variables(kind)):
+        raise PackError(
+            f"{where}: converts {show(kinds[0])} to {show(kinds[1])}; take one certain type, and give another"
+        )
+
+
+def shows(hint: Any) -> tuple[tuple[int, Callable[[Any], Any]], ...]:
+    """The outputs whose wire types have previews, by position."""
+    several = isinstance(hint, type) and hasattr(hint, "_fields") and not hasattr(hint, "__wire__")
+    found = []
+    for place, each in enumerate(get_type_hints(hint, include_extras=True).values() if several else [hint]):
+        marks = (getattr(each, "__wire__", None), *getattr(each, "__metadata__", ()))
+        found += [(place, m.preview) for m in marks if isinstance(m, WireType) and m.preview]
+    return tuple(found)
+
+
+def variables(kind: TypeRef) -> Iterator[str]:
+    """The type variable in a type, if there is one."""
+    while isinstance(kind, tuple):
+        kind = kind[1]
+    if kind[0] == "~":
+        yield kind
 
 
 def hints_of(function: Any, where: str) -> dict[str, Any]:
@@ -103,9 +192,15 @@ def hints_of(function: Any, where: str) -> dict[str, Any]:
     try:
         return get_type_hints(function, include_extras=True)
     except NameError as error:
+        says = re.compile(rf"\b{error.name}\b").search
+        known = function.__annotations__.items() if inspect.isfunction(function) else ()
+        place, name = where, ""
+        for name in [n for n, hint in known if isinstance(hint, str) and says(hint)][:1]:
+            place = f"{where}: the result" if name == "return" else f"{where}: input {name!r}"
         raise PackError(
-            f"{where}: the type {error.name!r} is not known when the pack is loaded; import it at the top of "
-            "the module, outside of `if TYPE_CHECKING:`"
+            f"{place}: the type {error.name!r} is not known when the pack is loaded; import it at the top of "
+            "the module, outside of `if TYPE_CHECKING:`",
+            name,
         ) from error
     except Exception as error:  # what is written as text is evaluated, and may raise anything
         raise PackError(f"{where}: a type cannot be read: {error}") from error
@@ -132,18 +227,29 @@ def printed_inputs(where: str, fingerprint: Callable[..., str], inputs: dict[str
 
 
 def parameter(where: str, p: inspect.Parameter, hints: dict[str, Any]) -> Port:
+    """One parameter as a Port; a PackError names it."""
+    try:
+        return taken(f"{where}: input {p.name!r}", p, hints)
+    except PackError as error:
+        error.input = p.name
+        raise
+
+
+def taken(place: str, p: inspect.Parameter, hints: dict[str, Any]) -> Port:
     """One parameter as a Port."""
-    place = f"{where}: input {p.name!r}"
     if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
         raise PackError(f"{place} is a * parameter; name each input, or take one `list[...]`")
     if p.kind is p.KEYWORD_ONLY:
         raise PackError(f"{place} is keyword-only; remove the bare `*` before it")
     if p.name not in hints:
-        raise PackError(f"{place} has no type; write `{p.name}: int` or similar")
+        example = "Context = NO_CONTEXT" if p.name in ("ctx", "context") else "int"
+        raise PackError(f"{place} has no type; write `{p.name}: {example}` or similar")
     hint = hints[p.name]
     if hint is Context:
         return Port(p.name, "context", "context")
     hint, port, marks = unwrap(hint, Port(p.name, "any"), ())
+    if hint is Context:
+        raise PackError(f"{place} is a Context or None; write `{p.name}: Context = NO_CONTEXT`")
     if hint in (Lazy, Body):
         example = "Lazy[int]" if hint is Lazy else "Body[[int], int]"
         raise PackError(f"{place} is a bare {hint.__name__}; write what it gives, such as `{example}`")
@@ -224,46 +330,6 @@ def unwrap(hint: Any, port: Port, marks: tuple[Any, ...]) -> tuple[Any, Port, tu
             return hint, port, marks
 
 
-def marked(place: str, port: Port, marks: tuple[Any, ...]) -> Port:
-    """The port with everything that its `Annotated` says."""
-    for mark in marks:
-        port = constrain(place, port, mark)
-    return port
-
-
-def constrain(place: str, port: Port, mark: Any) -> Port:
-    """Add what one mark of `Annotated` says."""
-    if isinstance(mark, Ui):
-        hints = {k: v for k, v in vars(mark).items() if v is not None}
-        return port._replace(ui={**port.ui, **hints})
-    if isinstance(mark, Choices):
-        return port._replace(ui={**port.ui, "choices": True}, choices=mark.read)
-    if hasattr(mark, "metadata"):  # pydantic's Field
-        for inner in mark.metadata:
-            port = constrain(place, port, inner)
-        return (
-            port._replace(schema={**port.schema, "description": mark.description})
-            if mark.description
-            else port
-        )
-    said = {k: v for a, k in KEYWORDS.items() if (v := getattr(mark, a, None)) is not None}
-    if isinstance(pattern := getattr(mark, "pattern", None), str):
-        said["pattern"] = pattern
-    if isinstance(port.type, tuple):
-        said = {k.replace("Length", "Items"): v for k, v in said.items()}
-    if said.keys() - FITTING.get("list" if isinstance(port.type, tuple) else port.type, set()):
-        raise PackError(f"{place}: {mark!r} does not fit {article(port.type)}; remove it")
-    if said:
-        try:
-            re.compile(said.get("pattern", ""))
-        except re.error as error:
-            raise PackError(f"{place}: {pattern!r} is no regular expression: {error}") from error
-        return port._replace(schema={**port.schema, **said})
-    raise PackError(
-        f"{place}: {mark!r} cannot be checked before the node runs; use Field's ge, gt, le, lt, ..."
-    )
-
-
 def finish(place: str, port: Port, default: Any) -> Port:
     """Add the default, once it is known to be a good one."""
     if default is inspect.Parameter.empty:
@@ -295,6 +361,11 @@ def type_of(place: str, hint: Any) -> TypeRef:
     if origin is Annotated:
         for mark in get_args(hint)[1:]:
             if isinstance(mark, WireType):
+                if mark.encode or mark.hash:
+                    raise PackError(
+                        f"{place}: {mark.name} is an annotation, and only a class can be encoded and hashed; "
+                        f'write `@WireType("{mark.name}", ...)` above a class of your own'
+                    )
                 return mark.name
         return type_of(place, get_args(hint)[0])
     if origin is list:
@@ -319,11 +390,20 @@ def outputs_of(where: str, hint: Any) -> dict[str, TypeRef]:
         return {}
     if isinstance(hint, type) and hasattr(hint, "_fields") and not hasattr(hint, "__wire__"):
         fields = hints_of(hint, where)
+        if untyped := [name for name in hint._fields if name not in fields]:
+            raise PackError(
+                f"{where}: output {untyped[0]!r} has no type; write `class {hint.__name__}(NamedTuple):` "
+                f"with `{untyped[0]}: int` or similar"
+            )
         if len(fields) == 1:
             raise PackError(f"{place} is a NamedTuple of one field; return the value itself")
         return {name: type_of(f"{where}: output {name!r}", t) for name, t in fields.items()}
-    if get_origin(hint) is tuple:
-        raise PackError(f"{place} is a tuple without names; return a NamedTuple, its fields name the outputs")
+    base = get_origin(hint) or hint
+    if base in (tuple, dict) or getattr(hint, "__total__", None) is not None:
+        kind = "tuple without names" if base is tuple else "dict"
+        raise PackError(f"{place} is a {kind}; return a NamedTuple, its fields name the outputs")
+    if base in (Lazy, Body, Context):
+        raise PackError(f"{place} is a {base.__name__}, which only goes in; return the value itself")
     kind = inner = type_of(place, hint)
     while isinstance(inner, tuple):
         inner = inner[1]

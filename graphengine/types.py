@@ -10,15 +10,22 @@ As data, a type is a `TypeRef`: a name (`"Image"`, `"int"`, `"any"`), a type var
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from graphengine.errors import PackError
 
 if TYPE_CHECKING:
     from torch import Tensor
 else:
     Tensor = Any  # torch takes seconds to import; the annotation needs only the name
+
+NAME = re.compile("[A-Z][A-Za-z0-9]*").fullmatch
+COLOUR = re.compile("#[0-9a-fA-F]{3}([0-9a-fA-F]{3})?").fullmatch
 
 TypeRef = Any  # str | tuple["list", TypeRef]: recursive, and compared far too often for a class
 C = TypeVar("C", bound=type)
@@ -32,11 +39,32 @@ class WireType:
 
     `name` is a capitalised word; `colour` a CSS hex colour; `doc` one line for the tooltip. Two types with
     one name are one type: a pack that reuses a name must mean the same thing.
+
+    A frozen dataclass of tensors and plain values needs no more. For another class of the pack's own,
+    `encode` makes of a value what can be stored (tensors, plain values, lists and dicts of these), and
+    `decode` the value again; without them it is kept in memory only. `hash` gives bytes or a text that are
+    equal for equal values only: with it, a value that a node made itself is known again in a loop. `preview`
+    gives a picture of a value, float32 [batch, height, width, channels] from 0 to 1; it is shown when a node
+    has given one, and may be there for an annotation too.
     """
 
     name: str
     colour: str = "#9aa0a6"
     doc: str = ""
+    encode: Callable[[Any], Any] | None = None
+    decode: Callable[[Any], Any] | None = None
+    hash: Callable[[Any], bytes | str] | None = None
+    preview: Callable[[Any], Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not NAME(self.name):
+            raise PackError(
+                f"{self.name!r} is no name of a wire type; write a capitalised word, such as Palette"
+            )
+        if not COLOUR(self.colour):
+            raise PackError(f"{self.colour!r} is no colour of a wire type; write it as #rrggbb")
+        if (self.encode is None) != (self.decode is None):
+            raise PackError(f"the wire type {self.name} is encoded or decoded only; give it both functions")
 
     def __call__(self, cls: C) -> C:
         """Mark a class as this wire type."""

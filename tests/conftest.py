@@ -13,6 +13,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GOMP_SPINCOUNT"] = "10000"  # as a session sets it
 for name in [n for n in os.environ if n.startswith("GRAPHENGINE_")]:
     del os.environ[name]
+os.environ["GRAPHENGINE_NODES"] = ""  # none of the user's own
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ ROOT = Path(__file__).parent.parent
 ENGINE, NODES = ROOT / "graphengine", ROOT / "nodes"
 
 ROWS = [
-    "errors shelf folders config resources connection",
+    "errors shelf folders config resources connection packs",
     "types",
-    "authoring nodetype literals signature source",
+    "authoring nodetype literals constraints signature source",
     "registry catalogue workflow migrate graph reader formatting",
     "check keys analysis expansion states upgrade codec difference schema",
     "cache disk pool events layout svg mermaid builder",

@@ -12,7 +12,7 @@ import samples
 
 from graphengine import registry
 from graphengine.errors import PackError
-from graphengine.registry import KEPT, BrokenPack, Manifest, Pack, Registry, installed, manifest_file
+from graphengine.registry import KEPT, Manifest, Pack, Registry, installed, manifest_file
 
 Write = Callable[..., Pack]
 
@@ -92,11 +92,11 @@ def test_wire_types_of_a_pack_are_known() -> None:
 @pytest.mark.parametrize(
     ("init", "text"),
     [
-        ("import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
+        ("import nothing_of_that_name", "No module named 'nothing_of_that_name'; install what has it"),
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("def broken(:", "SyntaxError: "),
         ("raise SystemExit(3)", "SystemExit: 3"),
-        ("MODULES = ('missing',)", "ModuleNotFoundError: No module named 'pack_b.missing'"),
+        ("MODULES = ('missing',)", "No module named 'pack_b.missing'; install what has it"),
         ("MODULES = ('one')", "pack_b: MODULES is one text; write a tuple, `MODULES = ('one',)`"),
     ],
 )
@@ -110,7 +110,7 @@ def test_a_broken_pack_is_told_and_the_others_are_loaded(write: Write, init: str
     assert sorted(found.types) == ["pack_a.first", "pack_c.third"]
     (problem,) = found.problems
     assert problem.pack == "b"
-    assert problem.text.startswith(text)
+    assert problem.text.partition(": ")[2].startswith(text)
     assert "MODULES is" in text or problem.trace.startswith("Traceback")
 
 
@@ -120,8 +120,8 @@ def test_a_broken_pack_is_told_and_the_others_are_loaded(write: Write, init: str
         ("@node\ndef bad(x) -> int: ...\n", "pack_a.bad: input 'x' has no type; write `x: int` or similar"),
         (
             "@node\ndef bad(x: Missing) -> int: ...\n",
-            "pack_a.bad: the type 'Missing' is not known when the pack is loaded; import it at the top of "
-            "the module, outside of `if TYPE_CHECKING:`",
+            "pack_a.bad: input 'x': the type 'Missing' is not known when the pack is loaded; import it at "
+            "the top of the module, outside of `if TYPE_CHECKING:`",
         ),
         (
             "from typing import NamedTuple\nclass Out(NamedTuple):\n    a: Missing\n    b: int\n"
@@ -138,7 +138,7 @@ def test_a_broken_node_spoils_only_itself(write: Write, bad: str, text: str) -> 
     found = load(write("pack_a", init))
     assert sorted(found.types) == ["pack_a.after", "pack_a.good"]
     (problem,) = found.problems
-    assert problem.text.startswith(text)
+    assert problem.text.partition(": ")[2].startswith(text)
 
 
 def test_two_nodes_of_one_id_are_told_and_the_first_stays(write: Write) -> None:
@@ -147,13 +147,10 @@ def test_two_nodes_of_one_id_are_told_and_the_first_stays(write: Write) -> None:
         write("pack_b", "PACK = 'x'\n" + NODE.format("same")),
     )
     assert found.types["x.same"].module == "pack_a"
-    assert found.problems == [
-        BrokenPack(
-            "b",
-            "two nodes are called 'x.same': pack_a.same and pack_b.same; give one of them `id=`",
-            "",
-        )
-    ]
+    (problem,) = found.problems
+    assert (problem.pack, problem.trace) == ("b", "")
+    assert "pack_b.same: there is another node 'x.same', at " in problem.text
+    assert "pack_a/__init__.py:6; give one of them `id=`" in problem.text
 
 
 def test_a_node_from_a_factory_is_found_again_by_its_place(write: Write) -> None:

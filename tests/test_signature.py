@@ -93,22 +93,24 @@ def port(hint: Any, default: Any = EMPTY) -> Port:
     return kind(probe).inputs["x"]
 
 
+def said(error: PackError, function: str) -> str:
+    """What is told after the place in this file and the function's name."""
+    place, _, text = str(error).partition(f": {function}: ")
+    assert place.startswith(f"{__file__}:")
+    assert place.rpartition(":")[2].isdecimal()
+    return text
+
+
 def refusal(hint: Any, default: Any = EMPTY) -> str:
     with pytest.raises(PackError) as caught:
         port(hint, default)
-    place = f"{__name__}.port.<locals>.probe: "
-    text = str(caught.value)
-    assert text.startswith(place)
-    return text.removeprefix(place)
+    return said(caught.value, f"{__name__}.port.<locals>.probe")
 
 
 def wrong(function: Callable[..., Any], **options: Any) -> str:
     with pytest.raises(PackError) as caught:
         kind(function, **options)
-    text = str(caught.value)
-    assert text.startswith(f"{__name__}.")
-    assert function.__name__ in text
-    return text.partition(": ")[2]
+    return said(caught.value, f"{__name__}.{function.__qualname__}")
 
 
 # -- what a parameter may say --------------------------------------------------------------------------------
@@ -372,8 +374,8 @@ def test_a_type_that_is_not_there_when_the_pack_is_loaded_is_told() -> None:
     def typo(x: sys.verzion) -> int: ...  # type: ignore[name-defined]
 
     assert wrong(unknown) == (
-        "the type 'Missing' is not known when the pack is loaded; import it at the top of the module, "
-        "outside of `if TYPE_CHECKING:`"
+        "input 'x': the type 'Missing' is not known when the pack is loaded; import it at the top of the "
+        "module, outside of `if TYPE_CHECKING:`"
     )
     assert wrong(typo).startswith("a type cannot be read: module 'sys' has no attribute 'verzion'")
 
@@ -407,9 +409,9 @@ def test_a_plain_function_cannot_await() -> None:
     ],
 )
 def test_outputs_are_named_after_their_types_or_by_a_namedtuple(hint: Any, outputs: dict[str, Any]) -> None:
-    def gives() -> None: ...
+    def gives(x: Any) -> None: ...
 
-    gives.__annotations__ = {"return": hint}
+    gives.__annotations__ = {"x": T, "return": hint}
     assert kind(gives).outputs == outputs
 
 

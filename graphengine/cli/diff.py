@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from graphengine.cli.opening import FILE_HELP, located, settings
+from graphengine.cli.opening import FILE_HELP, Nodes, located, settings
 from graphengine.cli.status import Status
 from graphengine.errors import WorkflowError
 
@@ -16,6 +16,7 @@ COLOURS = {"added": "green", "removed": "red"}
 def diff(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help=FILE_HELP)],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="What it is compared with, named alike.")],
+    nodes: Nodes = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the changes as JSON.")] = False,
 ) -> None:
     """Say what changed between two workflows.
@@ -41,7 +42,7 @@ def diff(
             found.append(workflow)
     if len(found) < 2:
         raise typer.Exit(Status.INVALID)
-    changes = difference(found[0], found[1], Session(settings()).manifest.types)
+    changes = difference(found[0], found[1], Session(settings(nodes)).manifest.types)
     if as_json:
         typer.echo(json.dumps([change._asdict() for change in changes], indent=2, ensure_ascii=False))
     for change in changes if not as_json else ():

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from graphengine.cli.opening import settings
+from graphengine.cli.opening import Nodes, settings
 from graphengine.cli.status import Status
 
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 def doctor(
+    nodes: Nodes = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
     """Look at everything that GraphEngine needs, and say what is wrong and what to do.
@@ -24,7 +25,7 @@ def doctor(
     from graphengine.doctor import examine
 
     found = []
-    for finding in examine(settings()):
+    for finding in examine(settings(nodes)):
         found.append(finding)
         if not as_json:
             level = typer.style(f"{finding.level:<8}", fg=COLOURS[finding.level])

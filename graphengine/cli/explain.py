@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from graphengine.cli.opening import FILE, FILE_HELP, located, named_inputs, settings
+from graphengine.cli.opening import FILE, FILE_HELP, Nodes, located, named_inputs, settings
 
 COLOURS = {"cached": "cyan", "runs": "green", "in a loop": "green"}
 
@@ -22,6 +22,7 @@ def explain(
     device: Annotated[
         str | None, typer.Option(metavar="DEVICE", help="Where models run: auto, cpu, mps, cuda, cuda:1.")
     ] = None,
+    nodes: Nodes = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the reasons as JSON.")] = False,
 ) -> None:
     """Say of each node whether it is cached, or which input changed since the last run; run nothing."""
@@ -31,7 +32,7 @@ def explain(
     from graphengine.cli.console import results
     from graphengine.session import Session
 
-    session = Session(settings(device=device))
+    session = Session(settings(nodes, device=device))
     workflow = session.load(located(file))
     workflow = workflow.with_inputs(named_inputs(workflow, session.manifest.types, values or (), seed))
     reasons = session.explain(workflow)

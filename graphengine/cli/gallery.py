@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphengine.cli.opening import settings
+from graphengine.cli.opening import Nodes, settings
 from graphengine.cli.status import Status
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def gallery(
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Run the workflows and make their pictures anew.")
     ] = False,
+    nodes: Nodes = None,
     only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Make this picture only.")] = None,
 ) -> None:
     """Make a page of a folder of workflows: the picture, the inputs and the graph of each."""
@@ -36,7 +37,7 @@ def gallery(
     from graphengine.gallery import PAGE, files, page
     from graphengine.session import Session
 
-    session, place = Session(settings()), folder or resources.workflows()
+    session, place = Session(settings(nodes)), folder or resources.workflows()
     workflows = {path.stem: session.load(path) for path in files(place)}
     if unknown := [name for name in only or () if name not in workflows]:
         raise typer.BadParameter(f"there is no workflow {unknown[0]!r} in {place}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from graphengine.cli.opening import FILE, FILE_HELP, located, settings
+from graphengine.cli.opening import FILE, FILE_HELP, Nodes, located, settings
 
 
 class Format(StrEnum):
@@ -25,11 +25,12 @@ def graph(
         typer.Option(help="Mermaid text, or an SVG picture; follows from --out where it is not given."),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="PATH", help="Write into this file.")] = None,
+    nodes: Nodes = None,
 ) -> None:
     """Draw a workflow, also one that has problems."""
     from graphengine.session import Session
 
-    session = Session(settings())
+    session = Session(settings(nodes))
     workflow, manifest = session.load(located(file)), session.manifest
     if format is None:
         format = Format.SVG if out and out.suffix == ".svg" else Format.MERMAID

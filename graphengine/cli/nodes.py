@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphengine.cli.opening import settings
+from graphengine.cli.opening import Nodes, settings
 
 if TYPE_CHECKING:
     from graphengine.nodetype import NodeType, Port
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def nodes(
     id: Annotated[str | None, typer.Argument(metavar="ID", help="Show this node type in full.")] = None,
+    nodes: Nodes = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the data as JSON.")] = False,
 ) -> None:
     """List the node types that are installed, or show one in full."""
@@ -23,7 +24,7 @@ def nodes(
 
     from graphengine.session import Session
 
-    manifest = Session(settings()).manifest
+    manifest = Session(settings(nodes)).manifest
     if id is not None and id not in manifest.types:
         raise typer.BadParameter(unknown(id, list(manifest.types)))
     if as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,12 +19,25 @@ if TYPE_CHECKING:
 FILE = "FILE"
 FILE_HELP = "A workflow: a .json file, a picture saved with its workflow, or the name of a shipped one."
 
+Nodes = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--nodes", metavar="DIR", exists=True, file_okay=False,
+        help="Another folder of packs, before those of the settings; may be repeated.",
+    ),
+]  # fmt: skip
 
-def settings(**given: Any) -> Settings:
-    """The settings of this machine and of this command. What cannot be used is a usage error."""
+
+def settings(nodes: Sequence[Path] | None = None, **given: Any) -> Settings:
+    """The settings of this machine and of this command; `nodes` are folders of packs that come first.
+
+    What cannot be used is a usage error.
+    """
     from graphengine.config import Settings
 
     try:
+        if nodes:
+            given["nodes"] = (*nodes, *Settings.read().nodes)
         return Settings.read(**given)
     except GraphEngineError as error:
         raise typer.BadParameter(str(error)) from None

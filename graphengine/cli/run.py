@@ -10,7 +10,7 @@ import typer
 
 from graphengine.cli.display import tell
 from graphengine.cli.interrupt import stoppable
-from graphengine.cli.opening import FILE, FILE_HELP, located, named_inputs, settings
+from graphengine.cli.opening import FILE, FILE_HELP, Nodes, located, named_inputs, settings
 from graphengine.cli.status import ENDS, Status
 from graphengine.errors import WorkflowError
 
@@ -76,6 +76,7 @@ def run(
             help="Write what was done when, for ui.perfetto.dev or chrome://tracing.",
         ),
     ] = None,
+    nodes: Nodes = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object an event; the last is the result.")
     ] = False,
@@ -87,7 +88,7 @@ def run(
         raise typer.BadParameter(f"--trace tells of one run; leave out {'--sweep' if sweep else '--dry-run'}")
     options = {"limit": limit, "debug": debug}
     sizes = {"memory_cache": 0, "disk_cache": 0} if no_cache else {}
-    session = Session(settings(outputs=out, device=device, **sizes))
+    session = Session(settings(nodes, outputs=out, device=device, **sizes))
     try:
         workflow = session.load(path := located(file))
         given = named_inputs(workflow, session.manifest.types, values or (), seed)

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from graphengine.cli.opening import settings
+from graphengine.cli.opening import Nodes, settings
 
 
 def schema(
     bare: Annotated[
         bool, typer.Option("--bare", help="Describe the format alone, and no node types.")
     ] = False,
+    nodes: Nodes = None,
 ) -> None:
     """Print the JSON Schema of workflow files.
 
@@ -24,5 +25,5 @@ def schema(
     from graphengine import schema
     from graphengine.session import Session
 
-    types = None if bare else Session(settings()).manifest.types
+    types = None if bare else Session(settings(nodes)).manifest.types
     typer.echo(json.dumps(schema.schema(types), indent=2, ensure_ascii=False))

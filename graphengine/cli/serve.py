@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphengine.cli.opening import settings
+from graphengine.cli.opening import Nodes, settings
 from graphengine.errors import GraphEngineError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def serve(
     data: Annotated[Path | None, typer.Option(help="Folder of jobs, results and saved workflows.")] = None,
     device: Annotated[list[str] | None, typer.Option(help="Device of a worker; may be repeated.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes for each device.")] = 1,
+    nodes: Nodes = None,
     allowed_host: Annotated[
         list[str] | None, typer.Option(help="Another name of this server, as in a link; may be repeated.")
     ] = None,
@@ -54,7 +55,7 @@ def serve(
     if (certificate is None) != (key is None) and certificate is None:
         raise typer.BadParameter("--key is the key of a certificate; give --certificate too")
     devices = [settings(device=name).device for name in device or ()]
-    found = settings(host=host, port=port, data=data, device=devices[0] if devices else None)
+    found = settings(nodes, host=host, port=port, data=data, device=devices[0] if devices else None)
     hosts = frozenset(name.lower() for name in allowed_host or ())
     for origin in allowed_origin or ():
         if normal(origin) is None:

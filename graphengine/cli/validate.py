@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from graphengine.cli.opening import FILE_HELP, located, settings
+from graphengine.cli.opening import FILE_HELP, Nodes, located, settings
 from graphengine.cli.status import Status
 
 
 def validate(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help=FILE_HELP)],
+    nodes: Nodes = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
 ) -> None:
     """Say everything that is wrong, and run nothing."""
@@ -20,7 +21,7 @@ def validate(
     from graphengine.errors import WorkflowError
     from graphengine.session import Session
 
-    session = Session(settings())
+    session = Session(settings(nodes))
     found = []
     for file in files:
         try:

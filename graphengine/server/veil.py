@@ -39,6 +39,7 @@ def veil(settings: Settings, secrets: Sequence[str] = ()) -> Veil:
     """What hides the folders of this machine and the secrets of this server."""
     folders = [(settings.data, "data"), (settings.cache, "cache"), (settings.outputs, "outputs")]
     folders += [(root, "models") for root in settings.models]
+    folders += [(root, "nodes") for root in settings.nodes]
     folders += [(resources.PACKAGE, "graphengine"), (resources.PACKAGE.parent, "installed")]
     folders += [(Path(sys.prefix), "python"), (Path(sys.base_prefix), "python")]
     folders += [(Path.cwd(), "here"), (Path.home(), "home"), (Path(tempfile.gettempdir()), "temporary")]

@@ -191,7 +191,7 @@ def rotate(image: Image, degrees: Literal[90, 180, 270] = 90) -> Image:
     return torch.rot90(image, -(degrees // 90), dims=(1, 2)).contiguous()
 
 
-@node
+@node(converter=True)
 def batch(images: list[Image]) -> Image:
     """Pictures of one size as one batch, in their order; where one has colours or alpha, all get them."""
     if not images:
@@ -215,7 +215,7 @@ def widened(image: Tensor, channels: int) -> Tensor:
     return torch.cat([colours(image), alpha(image)[..., None]], dim=-1)
 
 
-@node
+@node(converter=True)
 def unbatch(image: Image) -> list[Image]:
     """The pictures of a batch as a list of single ones."""
     return [each[None].clone() for each in image]

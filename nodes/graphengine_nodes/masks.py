@@ -53,7 +53,7 @@ def from_colour(
     return (1 - (distance - tolerance) / softness).clamp(0, 1)
 
 
-@node
+@node(converter=True)
 def from_luminance(image: Image, low: Fraction = 0.0, high: Fraction = 1.0) -> Mask:
     """Select by brightness: 0 up to `low`, 1 from `high` on, evenly between.
 
@@ -165,7 +165,7 @@ def resize(mask: Mask, width: Length = 512, height: Length = 512, smooth: bool =
     return sized[:, 0].clamp(0, 1)
 
 
-@node
+@node(converter=True)
 def to_image(mask: Mask) -> Image:
     """A mask as a picture: white is selected, black is not."""
     return mask[..., None].expand(*mask.shape, 3).contiguous()

@@ -147,7 +147,7 @@ def contains(text: Text, find: str, capitals_count: bool = False) -> bool:
     return find in text if capitals_count else find.casefold() in text.casefold()
 
 
-@node
+@node(converter=True)
 def to_number(text: str) -> float:
     """The number that a text writes, such as 7.5. ValueError where it writes none."""
     try:

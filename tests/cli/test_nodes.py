@@ -64,6 +64,34 @@ def test_a_broken_pack_is_told_and_spoils_nothing(process, tmp_path):
     assert done.err == "broken_pack: RuntimeError: no good today\n"
 
 
+BLUR = """
+from graphengine import node
+
+@node
+def soften(amount: float = 0.5) -> float:
+    'Make it softer.'
+    return amount / 2
+"""
+
+
+def test_nodes_of_a_folder_are_listed_and_run(graphengine, tmp_path, write):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "softening.py").write_text(BLUR)
+    done = graphengine("nodes", "softening.soften", "--nodes", "mine")
+    assert (done.status, "Make it softer." in done.out) == (0, True)
+    file = write({"a": {"type": "softening.soften"}}, outputs={"x": "a.value"})
+    assert graphengine("validate", file).status == 2
+    assert graphengine("validate", file, "--nodes", "mine").status == 0
+    done = graphengine("run", file, "--nodes", "mine")
+    assert (done.status, done.out) == (0, "x: 0.25\n")
+
+
+def test_a_folder_of_nodes_that_is_not_there_is_told(graphengine):
+    done = graphengine("nodes", "--nodes", "nowhere")
+    assert done.status == 3
+    assert "'nowhere' does not exist" in done.err
+
+
 def installed(folder: Path, name: str, code: str) -> None:
     """A pack as an installer would leave it."""
     (folder / f"{name}.py").write_text(code)

@@ -41,7 +41,7 @@ def written(manifest: Manifest, veil: Veil) -> bytes:
     found = bodies.Nodes(
         types=types,
         wires=[bodies.Wire(name=w.name, colour=w.colour, doc=w.doc) for w in manifest.wires.values()],
-        converters=[],
+        converters=manifest.converters,
         packs=[bodies.Pack(name=pack.name, version=pack.version) for pack in manifest.packs],
         problems=[bodies.PackProblem(pack=p.pack, text=veil(p.text)) for p in manifest.problems],
     )
