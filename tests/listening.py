@@ -16,11 +16,11 @@ from PIL import Image
 from serving import settings
 
 from graphengine.fleet import Ended, Ready, Report, Shown, Told, WorkerState
+from graphengine.order import Order
 from graphengine.server.guard import Access
 from graphengine.server.limits import Limits
 from graphengine.server.running import Running, listening
 from graphengine.service import Service
-from graphengine.order import Order
 
 T = TypeVar("T")
 TOKEN = "the-token-of-the-tests-0123456789"

@@ -90,7 +90,8 @@ PANE = "() => { window.pane = document.querySelector('.react-flow__pane') }"
 PAN = """frames => new Promise(done => {
   const at = (type, x, y) => {
     const target = type === 'mousedown' ? window.pane : window;
-    target.dispatchEvent(new MouseEvent(type, {bubbles: true, view: window, clientX: x, clientY: y, button: 0, buttons: 1}))
+    const where = {clientX: x, clientY: y, button: 0, buttons: 1};
+    target.dispatchEvent(new MouseEvent(type, {bubbles: true, view: window, ...where}))
   };
   at('mousedown', 800, 450);
   let i = 0;
