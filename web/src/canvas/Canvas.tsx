@@ -15,10 +15,10 @@ import { FrameNode, NoteNode } from "@/canvas/ExtraNode";
 import type { FlowEdge, FlowNode } from "@/canvas/flow";
 import { MiniMap } from "@/canvas/MiniMap";
 import { FAR, Overview } from "@/canvas/Overview";
-import { regionOf, within, type Region } from "@/canvas/region";
+import { regionOf, type Region } from "@/canvas/region";
 import { StepNode } from "@/canvas/StepNode";
 import { dismiss, useCanvas } from "@/canvas/store";
-import { useDrawn, type Drawn } from "@/canvas/useSketch";
+import { useDrawn, useFlow, type Drawn } from "@/canvas/useSketch";
 import { wireUnder } from "@/canvas/under";
 import { WireEdge } from "@/canvas/WireEdge";
 import { ZoomBar } from "@/canvas/ZoomBar";
@@ -40,8 +40,6 @@ const EDGES = { wire: WireEdge };
 const GRID: [number, number] = [20, 20];
 /** When what opens over the graph is fetched: the graph comes first. */
 const IDLE = 1500;
-const NO_NODES: FlowNode[] = [];
-const NO_EDGES: FlowEdge[] = [];
 
 /** The graph of the active tab. */
 export function Canvas() {
@@ -54,7 +52,7 @@ export function Canvas() {
 
 function Graph() {
   const drawn = useDrawn();
-  const { tab, nodes, edges, sketch } = drawn;
+  const { tab, boxes, scene, sketch } = drawn;
   const flow = useReactFlow<FlowNode, FlowEdge>();
   const element = useRef<HTMLElement>(null);
   const now = useRef(drawn);
@@ -93,10 +91,8 @@ function Graph() {
     useCanvas.setState({ wires: chosen });
   }, []);
   const ends = useConnecting(now);
-  const seen = useMemo(
-    () => (far || !viewed ? { nodes: NO_NODES, edges: NO_EDGES } : within(region, drawn.boxes, nodes, edges)),
-    [far, viewed, region, drawn.boxes, nodes, edges],
-  );
+  const seen = useFlow(drawn, far || !viewed ? null : region);
+  const anything = boxes.size > 0 || Object.keys(scene.sheet.layout).some((key) => key.includes(":"));
   const onMoveStart = useCallback(() => element.current?.classList.add("moving"), []);
   const onMoveEnd = useCallback((_: unknown, viewport: Viewport) => {
     element.current?.classList.remove("moving");
@@ -167,10 +163,10 @@ function Graph() {
         {snap && !far && <Background gap={GRID} />}
         {far && <Overview sketch={sketch} />}
         <ZoomBar />
-        {nodes.size > 0 && <MiniMap sketch={sketch} />}
+        {boxes.size > 0 && <MiniMap sketch={sketch} />}
       </ReactFlow>
       <Breadcrumbs tab={tab} />
-      {nodes.size === 0 && (
+      {!anything && (
         <div className="blank">
           <b>{strings.canvas.empty}</b>
           <span>{strings.canvas.emptyHint}</span>

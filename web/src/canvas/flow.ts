@@ -61,20 +61,20 @@ function handlesOf(shape: Shape): NodeHandle[] {
 const LEAF = 1000;
 const NOTHING: JsonObject = Object.freeze({});
 
-/** The nodes of the canvas, with what they were before. */
+/** The nodes that are given to React Flow, with what they were before. A node stands after the one around it. */
 export function flowNodes(
-  scene: Scene, boxes: ReadonlyMap<string, Box>, selection: ReadonlySet<string>, drag: ReadonlyMap<string, readonly [number, number]> | null,
+  scene: Scene, boxes: ReadonlyMap<string, Box>, chosen: ReadonlySet<string>, selection: ReadonlySet<string>, drag: ReadonlyMap<string, readonly [number, number]> | null,
   old: ReadonlyMap<string, FlowNode>, ariaLabel: (shape: Shape, node: Node) => string,
 ): Map<string, FlowNode> {
   const found = new Map<string, FlowNode>();
   for (const [key, entry] of Object.entries(scene.sheet.layout)) {
     const kind = key.startsWith("frame:") ? "frame" : key.startsWith("note:") ? "note" : null;
-    if (kind) found.set(key, extraNode(key, kind, objectAt({ entry }, ["entry"]), selection.has(key), drag?.get(key), old.get(key)));
+    if (kind && chosen.has(key)) found.set(key, extraNode(key, kind, objectAt({ entry }, ["entry"]), selection.has(key), drag?.get(key), old.get(key)));
   }
   const names = namesByNode(scene);
   for (const box of boxes.values()) {
     const node = scene.sheet.nodes.get(box.shape.id);
-    if (!node) continue;
+    if (!node || !chosen.has(node.id)) continue;
     const before = old.get(node.id);
     const owner = node.graph.owner;
     const home = owner ? boxes.get(owner) : undefined;
@@ -151,7 +151,7 @@ function extraNode(
   };
 }
 
-/** The edges of the canvas, with what they were before. */
+/** The edges that are given to React Flow, with what they were before. */
 export function flowEdges(
   wires: readonly Wire[], selection: ReadonlySet<string>, old: ReadonlyMap<string, FlowEdge>,
 ): Map<string, FlowEdge> {

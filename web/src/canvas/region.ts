@@ -3,8 +3,9 @@
  * has in every frame, so 1,000 nodes of which 30 are seen would cost as much as 1,000.
  */
 import { endOf } from "@/canvas/draw";
-import type { FlowEdge, FlowNode } from "@/canvas/flow";
-import type { Box } from "@/graph/geometry";
+import { objectAt, type Sheet } from "@/graph/document";
+import { pointOf, type Box } from "@/graph/geometry";
+import type { Wire } from "@/graph/wires";
 
 /** A part of the canvas: left, top, right, bottom. */
 export type Region = readonly [number, number, number, number];
@@ -23,31 +24,49 @@ export function regionOf(x: number, y: number, zoom: number, width: number, heig
   ];
 }
 
-/** The nodes and wires that touch a region, with what these need: the ends of wires, the nodes around. */
+export interface Seen {
+  readonly ids: ReadonlySet<string>;
+  readonly wires: readonly Wire[];
+}
+
+export const NOTHING_SEEN: Seen = { ids: new Set(), wires: [] };
+
+/**
+ * The nodes and wires that touch a region, with what these need: the ends of wires, the nodes around; and what is
+ * selected, because it is dragged with the rest of the selection.
+ */
 export function within(
-  region: Region, boxes: ReadonlyMap<string, Box>, nodes: ReadonlyMap<string, FlowNode>, edges: ReadonlyMap<string, FlowEdge>,
-): { readonly nodes: FlowNode[]; readonly edges: FlowEdge[] } {
-  const [left, top, right, bottom] = region;
-  const chosen = new Set<string>();
-  const add = (id: string | undefined) => {
-    for (let next = id; next !== undefined && !chosen.has(next); next = nodes.get(next)?.parentId) chosen.add(next);
+  [left, top, right, bottom]: Region, sheet: Sheet, boxes: ReadonlyMap<string, Box>, wires: readonly Wire[],
+  selection: ReadonlySet<string>,
+): Seen {
+  const ids = new Set<string>();
+  const add = (id: string) => {
+    for (let next = id; next && !ids.has(next); next = sheet.nodes.get(next)?.graph.owner ?? "") ids.add(next);
   };
-  for (const [id, node] of nodes) {
-    const box = boxes.get(id);
-    const [x, y] = box?.absolute ?? [node.position.x, node.position.y];
-    if (x < right && y < bottom && x + (node.width ?? 0) > left && y + (node.height ?? 0) > top) add(id);
+  for (const id of selection) {
+    if (boxes.has(id)) add(id);
+    else if (id in sheet.layout) ids.add(id);
   }
-  const wires: FlowEdge[] = [];
-  for (const edge of edges.values()) {
-    const a = endOf(boxes, edge.source, edge.sourceHandle ?? "");
-    const b = endOf(boxes, edge.target, edge.targetHandle ?? "");
-    if (!a || !b) continue;
-    const across = Math.min(a[0], b[0]) < right && Math.max(a[0], b[0]) > left;
-    if (!across || Math.min(a[1], b[1]) > bottom || Math.max(a[1], b[1]) < top) continue;
-    wires.push(edge);
-    add(edge.source);
-    add(edge.target);
+  for (const { absolute: [x, y], shape } of boxes.values()) {
+    if (x < right && y < bottom && x + shape.width > left && y + shape.height > top) add(shape.id);
   }
-  // a node stands after the one around it, as in `nodes`
-  return { nodes: [...nodes].filter(([id]) => chosen.has(id)).map(([, node]) => node), edges: wires };
+  for (const key of Object.keys(sheet.layout)) {
+    if (!key.includes(":")) continue;
+    const entry = objectAt(sheet.layout, [key]);
+    const [x, y] = pointOf(entry["at"]) ?? [0, 0];
+    const [width, height] = pointOf(entry["size"]) ?? [0, 0];
+    if (x < right && y < bottom && x + width > left && y + height > top) ids.add(key);
+  }
+  const found = wires.filter((wire) => {
+    const a = endOf(boxes, wire.from, wire.fromSocket);
+    const b = endOf(boxes, wire.to, wire.toSocket);
+    if (!a || !b) return false;
+    const xs = [a[0], b[0], ...wire.via.map(([x]) => x)];
+    const ys = [a[1], b[1], ...wire.via.map(([, y]) => y)];
+    if (Math.min(...xs) > right || Math.max(...xs) < left || Math.min(...ys) > bottom || Math.max(...ys) < top) return false;
+    add(wire.from);
+    add(wire.to);
+    return true;
+  });
+  return { ids, wires: found };
 }

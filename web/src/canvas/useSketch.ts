@@ -4,6 +4,7 @@ import { placeNow, provideWires } from "@/canvas/actions";
 import type { Sketch } from "@/canvas/draw";
 import { flowEdges, flowNodes, type FlowEdge, type FlowNode } from "@/canvas/flow";
 import { useCanvas } from "@/canvas/store";
+import { NOTHING_SEEN, within, type Region } from "@/canvas/region";
 import { prefixOf } from "@/canvas/useLiveId";
 import { arranged, columns, dagre, unplaced } from "@/graph/arrange";
 import { scene as sceneOf, type Scene } from "@/graph/connect";
@@ -23,8 +24,6 @@ export interface Drawn {
   readonly scene: Scene;
   readonly boxes: ReadonlyMap<string, Box>;
   readonly wires: readonly Wire[];
-  readonly nodes: ReadonlyMap<string, FlowNode>;
-  readonly edges: ReadonlyMap<string, FlowEdge>;
   readonly pictured: ReadonlySet<string>;
   readonly sketch: Sketch;
 }
@@ -54,7 +53,6 @@ export function useDrawn(): Drawn {
   const pictured = useMemo(() => new Set(picturedText.split(" ").filter(Boolean)), [picturedText]);
   const drag = useCanvas((state) => state.drag);
   const computed = useCanvas((state) => state.computed);
-  const chosen = useCanvas((state) => state.wires);
   usePlaces(`${tab.id} ${name}`, scene, pictured);
 
   const boxes = useMemo(
@@ -68,16 +66,6 @@ export function useDrawn(): Drawn {
   wiresRef.current = wires;
   useEffect(() => provideWires(() => wiresRef.current), []);
 
-  const nodesBefore = useRef<ReadonlyMap<string, FlowNode>>(new Map());
-  const nodes = useMemo(() => {
-    const label = (shape: Shape, node: Node) => strings.canvas.node(titleOf(scene, node), shape.id);
-    return (nodesBefore.current = flowNodes(scene, boxes, tab.selection, drag, nodesBefore.current, label));
-  }, [scene, boxes, tab.selection, drag]);
-  const edgesBefore = useRef<ReadonlyMap<string, FlowEdge>>(new Map());
-  const edges = useMemo(
-    () => (edgesBefore.current = flowEdges(wires, chosen, edgesBefore.current)),
-    [wires, chosen],
-  );
   const live = useLive((state) => state.tabs[tab.id]) ?? NOTHING;
   const wireTypes = useCatalogue((state) => state.wires);
   const sketch = useMemo<Sketch>(
@@ -90,7 +78,34 @@ export function useDrawn(): Drawn {
     }),
     [boxes, wires, live, prefix, wireTypes, tab.selection, scene],
   );
-  return { tab, scene, boxes, wires, nodes, edges, pictured, sketch };
+  return { tab, scene, boxes, wires, pictured, sketch };
+}
+
+/** What React Flow gets of it: what is in a region; nothing where all is one picture. */
+export function useFlow({ tab, scene, boxes, wires }: Drawn, region: Region | null): {
+  readonly nodes: FlowNode[];
+  readonly edges: FlowEdge[];
+} {
+  const drag = useCanvas((state) => state.drag);
+  const chosen = useCanvas((state) => state.wires);
+  const seen = useMemo(
+    () => (region ? within(region, scene.sheet, boxes, wires, tab.selection) : NOTHING_SEEN),
+    [region, scene, boxes, wires, tab.selection],
+  );
+  const nodesBefore = useRef<ReadonlyMap<string, FlowNode>>(new Map());
+  const nodes = useMemo(() => {
+    const label = (shape: Shape, node: Node) => strings.canvas.node(titleOf(scene, node), shape.id);
+    const found = flowNodes(scene, boxes, seen.ids, tab.selection, drag, nodesBefore.current, label);
+    nodesBefore.current = found;
+    return [...found.values()];
+  }, [scene, boxes, seen, tab.selection, drag]);
+  const edgesBefore = useRef<ReadonlyMap<string, FlowEdge>>(new Map());
+  const edges = useMemo(() => {
+    const found = flowEdges(seen.wires, chosen, edgesBefore.current);
+    edgesBefore.current = found;
+    return [...found.values()];
+  }, [seen, chosen]);
+  return { nodes, edges };
 }
 
 /** Work out places for nodes that have none: quickly first, then with dagre. */
