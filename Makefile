@@ -25,7 +25,9 @@ test: $(VENV)/.tested $(VENV)/.node  ## style, types and tests, of the editor to
 	$(EDITOR)
 	$(BIN)/pytest -q --durations=10
 
-bench: $(VENV)/.tested  ## measurements
+bench: $(VENV)/.tested $(VENV)/.node  ## measurements
+	@.ci/chromium
+	@$(EDITOR)
 	PYTHONPATH=tests $(BIN)/python tests/bench
 
 soak: $(VENV)/.tested  ## the engine's laws, tried at length
