@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EDITOR = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python web/build.py
 
-.PHONY: demo web test bench soak format clean
+.PHONY: demo web test pictures bench fuzz soak faults format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed  ## paint a picture: make demo PROMPT="a boat on a lake" SEED=3
@@ -25,13 +25,26 @@ test: $(VENV)/.tested $(VENV)/.node  ## style, types and tests, of the editor to
 	$(EDITOR)
 	$(BIN)/pytest -q --durations=10
 
+pictures: $(VENV)/.tested $(VENV)/.node  ## the pictures of the README, made anew by a browser test
+	@.ci/chromium
+	-$(BIN)/pytest -q tests/browser/test_screens.py -k readme
+	@for name in graph form phone; do $(BIN)/python -c "import sys; from PIL import Image; \
+	  Image.open(sys.argv[1]).convert('RGB').save(sys.argv[2], quality=88, method=6)" \
+	  tests/browser/shots/readme-$$name.png web/pictures/$$name.webp; done
+
 bench: $(VENV)/.tested $(VENV)/.node  ## measurements
 	@.ci/chromium
 	@$(EDITOR)
 	PYTHONPATH=tests $(BIN)/python tests/bench
 
+fuzz: $(VENV)/.tested  ## thousands of broken requests to a live server
+	PYTHONPATH=tests $(BIN)/python tests/security/fuzz.py 5000
+
 soak: $(VENV)/.tested  ## the engine's laws, tried at length
 	HYPOTHESIS_PROFILE=long $(BIN)/pytest -q tests/laws
+
+faults: $(VENV)/.tested  ## kills, broken requests and long runs of the server (half an hour)
+	PYTHONPATH=tests $(BIN)/python tests/faults
 
 format: $(VENV)/.tested  ## put the code in order
 	$(BIN)/ruff check --fix .

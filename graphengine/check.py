@@ -89,12 +89,14 @@ class Checker:
         generic = kind.generic or variables is not None
         if generic and variables is None:
             variables = {}
-        inputs, nodes, outputs = node.inputs, self.workflow.nodes, self.outputs
+        inputs, nodes, outputs, free = node.inputs, self.workflow.nodes, self.outputs, kind.free
         count = 0
         for name, port in literals_last(kind.inputs, inputs) if generic else kind.inputs.items():
             if name in inputs and port.kind != "context":
                 value = inputs[name]
                 count += 1
+                if type(value) is free.get(name):
+                    continue
                 if type(value) is Link and port.kind != "body" and (source := nodes.get(value.node)):
                     outs = outputs.get(value.node)
                     if source.scope is node.scope and outs and outs.get(value.output) == port.type:

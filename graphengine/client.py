@@ -153,15 +153,16 @@ class Client:
     def wait(self, job: Given, timeout: float | None = None) -> dict[str, Any]:
         """The job when it has ended, however it ended. TimeoutError if it has not after so many seconds."""
         until = None if timeout is None else monotonic() + timeout
-        heard, pause = monotonic(), 0.02
+        lost, pause = None, 0.02
         while True:
             try:
                 found = self.job(job)
-                heard = monotonic()
             except Unreachable:
-                if monotonic() - heard > self.patience:
+                lost = lost or monotonic()
+                if monotonic() - lost > self.patience:
                     raise
             else:
+                lost = None
                 if found["state"] in ENDS:
                     return found
                 if until is not None and monotonic() >= until:
@@ -176,21 +177,21 @@ class Client:
         Each is `{"sequence", "job", "time", "event"}`. After a lost connection it goes on where it was.
         `since` is the number of the last event that is known already.
         """
-        heard, state = monotonic(), ""
+        lost, state = None, ""
         while True:
             news = False
             try:
                 for entry in self.stream(job, since):
-                    heard = monotonic()
-                    if entry["sequence"] <= since:
+                    lost = None
+                    if entry is None or entry["sequence"] <= since:
                         continue
                     since, news = entry["sequence"], True
                     if entry["event"].get("event") == "job":
                         state = entry["event"].get("state", "")
                     yield entry
-                heard = monotonic()
             except Unreachable:
-                if monotonic() - heard > self.patience:
+                lost = lost or monotonic()
+                if monotonic() - lost > self.patience:
                     raise
             else:
                 # A stream ends with its job, or with the server; and old events may have been trimmed.
@@ -208,11 +209,15 @@ class Client:
                 return
             since = page["events"][-1]["sequence"]
 
-    def stream(self, job: Given, since: int) -> Iterator[dict[str, Any]]:
-        """The events of one connection, read as they come (server-sent events)."""
+    def stream(self, job: Given, since: int) -> Iterator[dict[str, Any] | None]:
+        """The events of one connection, read as they come (server-sent events); first None, once it is open.
+
+        One on which nothing is said for too long is Unreachable, as if it were lost: the other end may be.
+        """
         path, headers = f"/api/jobs/{part(id_of(job))}/events", {"Accept": "text/event-stream"}
         headers["Last-Event-ID"] = str(since)
         with self.connection.opened("GET", path, query={"since": since}, headers=headers) as answer:
+            yield None
             for text in messages(answer):
                 try:
                     entry = json.loads(text)

@@ -26,6 +26,7 @@ from graphengine.errors import (
     OverLimit,
     Problem,
     ServerError,
+    StoreError,
     Unavailable,
     Unreachable,
     WorkflowError,
@@ -137,7 +138,7 @@ class Connection:
     def refusal(self, status: int, document: Mapping[str, Any]) -> GraphEngineError:
         """The error that the server means."""
         text = str(document.get("detail") or document.get("title") or "")
-        problems = document.get("problems")
+        kind, problems = str(document.get("type") or "about:blank"), document.get("problems")
         if status == 401:
             shown = "takes another token than this one" if self.token else "wants a token"
             return ServerError(
@@ -145,7 +146,11 @@ class Connection:
                 "that link as the address, or set GRAPHENGINE_TOKEN"
             )
         if isinstance(problems, list) and problems:
-            return WorkflowError([problem_of(each) for each in problems])
+            found = [problem_of(each) for each in problems]
+            workflow = kind in ("about:blank", "/problems/invalid-workflow")
+            return WorkflowError(found) if workflow else OverLimit("; ".join(map(str, found)))
+        if kind == "/problems/store":
+            return StoreError(text)
         if status in KINDS and text:
             return KINDS[status](text)
         return ServerError(text or f"the server at {self.url} answered with {status} and no reason")
@@ -164,7 +169,7 @@ KINDS: dict[int, type[GraphEngineError]] = {
     429: OverLimit,
     503: Unavailable,
 }
-"""What a status means; 422 without problems of nodes is a value that is out of range."""
+"""What a status means; 422 without problems of a workflow is a value that is out of range."""
 
 
 def problem_of(data: Any) -> Problem:

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from graphengine.errors import StoreError, Unavailable
-from graphengine.fleet import Ended, Fleet, Gone, Report, Shown, Told
+from graphengine.fleet import Ended, Fleet, Gone, Logged, Report, Shown, Told
 from graphengine.hub import Hub, Preview
 from graphengine.jobs import TRACE, Draft, Lease
 from graphengine.journal import EVENT_LIMIT
+from graphengine.order import Order
 from graphengine.store import Store
-from graphengine.worker import Order
 
 log = logging.getLogger("graphengine.jobs")
 
@@ -32,16 +32,23 @@ AGAIN = 1.0
 """Seconds after which something that the disk has refused is tried again."""
 TIMES = 60
 """How often it is."""
+MISSING = 3
+"""Rounds after which a job that no worker has is lost."""
 
 
 @dataclass(slots=True)
 class Running:
-    """A job at a worker. `heard` is when its last event came."""
+    """A job at a worker. `heard` is when its last event came, `ending` whether its end is being published.
+
+    `missing` counts the rounds in which the worker knew nothing of it.
+    """
 
     lease: Lease
     worker: str
     staging: Path
     heard: float
+    ending: bool = False
+    missing: int = 0
 
 
 class Dispatcher:
@@ -73,9 +80,9 @@ class Dispatcher:
         """Begin: what an earlier process left is cleared, and its jobs are taken back."""
         staging = self.store.folder / "staging"
         await asyncio.to_thread(shutil.rmtree, staging, ignore_errors=True)
-        await self.call(self.store.sweep)
         for job in (await self.call(self.store.jobs, states=("running",), limit=500)).jobs:
             await self.call(self.store.queue.expire, job.worker)
+        await self.call(self.store.sweep)  # when no lease holds the files that were being written
         await self.fleet.start()
         self.tasks = {
             asyncio.create_task(loop) for loop in (self.claiming(), self.listening(), self.beating())
@@ -163,6 +170,8 @@ class Dispatcher:
                     self.hub.show(
                         Preview(job, report.node, report.media, report.width, report.height, report.data)
                     )
+            case Logged(worker, job, node, text):
+                log.error(text, extra={"worker": worker, "job": job, "node": node})
             case Ended():
                 if self.of(report.job, report.epoch) is not None:
                     await self.end(report)
@@ -183,6 +192,14 @@ class Dispatcher:
     async def end(self, ended: Ended) -> None:
         """Publish what a job gave, and end it. While the disk refuses, it is tried again."""
         running = self.running[ended.job]
+        running.ending = True
+        try:
+            await self.publish(running, ended)
+        finally:
+            running.ending = False
+
+    async def publish(self, running: Running, ended: Ended) -> None:
+        """Publish what a job gave, and end it."""
         state, error = ended.state, ended.error
         drafts = []
         if state == "done":
@@ -210,8 +227,9 @@ class Dispatcher:
             except StoreError as problem:
                 log.error("a result cannot be published: %s", problem, extra={"job": ended.job})
                 await asyncio.sleep(AGAIN)
-                if await self.call(self.store.queue.heartbeat, running.lease) is None:
-                    break
+        else:
+            await self.lose(ended.job, ended.epoch, "its result could not be published")
+            return
         log.info(state, extra={"job": ended.job, "worker": running.worker})
         await self.settle(ended.job)
 
@@ -257,11 +275,15 @@ class Dispatcher:
         """Keep one lease; stop an attempt that is not wanted any more, or that does nothing."""
         job, epoch = running.lease.job.id, running.lease.epoch
         lease = await self.call(self.store.queue.heartbeat, running.lease)
-        if self.of(job, epoch) is None:
-            return  # it ended meanwhile
+        if self.of(job, epoch) is None or running.ending:
+            return  # it ended meanwhile, or is about to
         if lease is None:  # taken for dead, by a clock that jumped
             await self.fleet.cancel(job, epoch)
             await self.settle(job)
+        elif not any(w.name == running.worker and w.job == job for w in self.fleet.workers()):
+            running.missing += 1  # its end may be on the way; or the disk refused when it came
+            if running.missing >= MISSING:
+                await self.lose(job, epoch, "nothing more came from it")
         elif lease.cancelling:
             await self.fleet.cancel(job, epoch)
         elif self.stall is not None and now() - running.heard > self.stall:

@@ -25,6 +25,7 @@ from pydantic import ByteSize
 from graphengine import resources
 from graphengine.catalogue import Catalogue
 from graphengine.client import Client, running
+from graphengine.codec import Codec
 from graphengine.config import Settings
 from graphengine.database import MIGRATIONS, looking
 from graphengine.disk import ABANDONED, VALUES, WRITING, DiskCache
@@ -211,7 +212,7 @@ def unwritable(folder: Path, ours: bool) -> str:
 def cache(session: Session) -> Told:
     """How full the disk tier is, and what crashes have left in it."""
     settings = session.settings
-    disk = DiskCache(settings.cache / VALUES, settings.disk_cache, session.codec)
+    disk = DiskCache(settings.cache / VALUES, settings.disk_cache, Codec())
     used = sum(entry.size for entry in disk.entries())
     left = [file for file in disk.files(WRITING) if time() - file.used > ABANDONED]
     if not disk.limit:

@@ -2,7 +2,7 @@
 
 A Fleet knows nothing of the queue. It starts workers and watches them, hands orders to them, and gives back
 what they say as Reports, one stream for all: that a worker is Ready, what comes from a job (Told, Shown,
-Ended), and that a worker is Gone, with why; then another one takes its place under the same name.
+Logged, Ended), and that a worker is Gone, with why; then another one takes its place under the same name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from graphengine.errors import GraphEngineError, Problem, Unavailable, WorkflowE
 
 if TYPE_CHECKING:
     from graphengine.config import Settings
-    from graphengine.worker import Order
+    from graphengine.order import Order
 
 PATIENCE = 2.0
 """Seconds that a worker has to stop a job that was cancelled before it is ended."""
@@ -75,6 +75,15 @@ class Ended(NamedTuple):
     trace: str = ""
 
 
+class Logged(NamedTuple):
+    """Something for the log, and for nobody else: the traceback of a node that failed."""
+
+    worker: str
+    job: str
+    node: str
+    text: str
+
+
 class Gone(NamedTuple):
     """A worker has died, or was ended; `why` says it in words. `job` is what it was at, if anything."""
 
@@ -84,7 +93,7 @@ class Gone(NamedTuple):
     epoch: int = 0
 
 
-Report = Ready | Told | Shown | Ended | Gone
+Report = Ready | Told | Shown | Logged | Ended | Gone
 
 
 class WorkerState(NamedTuple):
@@ -322,6 +331,8 @@ class LocalFleet:
             case "preview":
                 about = {name: head[name] for name in Shown._fields if name != "data"}
                 self.reports.put_nowait(Shown(**about, data=message.body))
+            case "log":
+                self.reports.put_nowait(Logged(process.name, head["job"], head["node"], head["text"]))
             case "ended":
                 if order is not None and (order.job, order.epoch) == (head["job"], head["epoch"]):
                     process.order = None

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from graphengine.authoring import Folders
-from graphengine.types import TypeRef
+from graphengine.types import PLAIN, TypeRef
 
 EMPTY: Any = type("Empty", (), {"__repr__": lambda self: "EMPTY"})()
 """The default of a port that must be given."""
@@ -91,6 +91,26 @@ class NodeType:
         ports = self.inputs.values()
         kinds = [*self.outputs.values(), *(p.type for p in ports), *(t for p in ports for t in p.params)]
         return any("~" in str(kind) for kind in kinds)
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether a step of it is a function call and nothing else."""
+        return not self.awaits and self.context is None and self.device != "io"
+
+    @cached_property
+    def free(self) -> dict[str, type]:
+        """The inputs at which any literal of one kind may stand, just as it is, with that kind.
+
+        A float is none of these: it may be no number, or written as an int.
+        """
+        kinds = {name: kind for kind, name in PLAIN.items() if kind is not float}
+        ports = {n: p for n, p in self.inputs.items() if p.kind in ("value", "lazy") and p.type in kinds}
+        return {n: kinds[p.type] for n, p in ports.items() if not p.schema and p.convert is None}
+
+    @cached_property
+    def single(self) -> bool:
+        """Whether it has one output."""
+        return len(self.outputs) == 1
 
     @cached_property
     def effect(self) -> bool:

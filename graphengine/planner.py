@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from blake3 import blake3
@@ -53,7 +53,7 @@ def plan(
         slots = root.template.copy()
         order, found = needed(root, slots, wanted, cache)
         running = {step.node for step in flat(order)}
-        cached = [s.node for s in root.steps if s.node not in running and held(s, cache)] if found else []
+        cached = held(root.steps, running, cache) if found else []
         outputs = {name: slot for name, slot in outputs.items() if not name.endswith(".")}
         return Plan(root, slots, order, tuple(cached), outputs)
 
@@ -215,19 +215,20 @@ class Planner:
         lazies: list[tuple[int, int]] = []
         bodies: list[tuple[int, Section]] = []
         template, keys, maker, made = section.template, section.keys, section.maker, self.made
+        plain, free = kind.plain, kind.free
         for name, port in kind.inputs.items():
-            value = inputs.get(name, port.default)
+            value = inputs[name] if name in inputs else port.default
             shape = type(value)
             if shape is Link or shape is tuple:
                 if shape is Link:
                     source = made.get(value.node) if value.output else None
-                    if source is not None and source.section is section and len(source.type.outputs) == 1:
+                    if source is not None and source.section is section and source.type.single:
                         slot = source.out  # as `self.slot` finds it, for what nearly every link is
                     else:
                         slot = self.slot(value, scope, section)
                 else:
                     slot = self.gather(node, port, value, section, deps)
-                if port.kind == "lazy":
+                if not plain and port.kind == "lazy":
                     lazies.append((len(args), slot))
                 else:
                     strict.append(slot)
@@ -238,19 +239,19 @@ class Planner:
                 bodies.append((len(args), inner))
                 slot = section.add(None)
             else:
-                if value is EMPTY:
-                    value = None
-                if (shape is int and port.type != "int") or shape is list:
-                    value = widened(value, port.type)
+                argument = value
+                if shape is not free.get(name):
+                    value = None if value is EMPTY else widened(value, port.type)
+                    argument = converted(value, port)
                 slot = len(template)
-                template.append(value if port.convert is None else converted(value, port))
+                template.append(argument)
                 keys.append(literal_key(value))
                 maker.append(None)
-                if port.kind == "lazy":
+                if not plain and port.kind == "lazy":
                     lazies.append((len(args), slot))
             args.append(slot)
         step = self.add(node.id, kind, section, args, strict, deps)
-        if kind.awaits or kind.context is not None or kind.device == "io":
+        if not plain:
             step.lazies, step.bodies, step.plain = tuple(lazies), tuple(bodies), False
         self.made[node.id] = step
 
@@ -320,7 +321,7 @@ class Planner:
         """One Merkle pass, sources first; a step with the key of an earlier one becomes its twin."""
         heads: dict[NodeType, bytes] = {}
         firsts: dict[Section, dict[Key, Step]] = {section: {} for section in self.sections.values()}
-        section, first = self.root, firsts[self.root]
+        section, first, fleeting = self.root, firsts[self.root], self.fleeting
         for step in self.steps:
             kind = step.type
             head = heads.get(kind)
@@ -339,7 +340,7 @@ class Planner:
                 key = digest(key + self.fingerprint(step))
             elif kind.cache == "none" and kind is not GATHER:
                 key = digest(key + os.urandom(16))  # gives something else each time, and so does what follows
-            step.key = b"" if step.node in self.fleeting else key
+            step.key = b"" if step.node in fleeting else key
             if kind.cached:
                 other = first.setdefault(key, step)
                 if other is not step:
@@ -379,9 +380,13 @@ def body_key(section: Section) -> Key:
     return digest(b"body%d" % len(section.graph.inputs) + outs + effects)
 
 
-def held(step: Step, cache: Cache) -> bool:
-    """Whether the cache has what a step would give; it may do so for steps that nothing asks for."""
-    return step.type.cached and cache.holds(step.key, step.type.cache == "disk")
+def held(steps: Iterable[Step], running: Set[str], cache: Cache) -> list[str]:
+    """The nodes that do not run and of which the cache has what they gave, whether anything asks or not."""
+    return [
+        s.node
+        for s in steps
+        if s.type.cached and s.node not in running and cache.holds(s.key, s.type.cache == "disk")
+    ]
 
 
 def depth(graph: Graph) -> int:

@@ -118,6 +118,8 @@ class Reader:
         self.root = Graph()
         self.nodes: dict[str, Node] = {}
         self.inputs: dict[str, tuple[str, str]] = {}
+        self.names: dict[str, str] = {}
+        """The names of outputs, each kept once; most links of a large file have the same few."""
         self.graphs = [self.root]
         self.waiting: list[tuple[Graph, dict[str, Any]]] = [(self.root, data)]
 
@@ -163,34 +165,22 @@ class Reader:
             if id in nodes:
                 self.tell(id, "", "the id is used twice in the file; rename one of the two nodes")
                 continue
-            if not spec.keys() <= NODE_FIELDS:
-                for name in sorted(spec.keys() - NODE_FIELDS):
-                    self.tell(id, name, f"is no field of a node; it has {', '.join(sorted(NODE_FIELDS))}")
-            state, version = spec.get("state", ""), spec.get("version", 0)
-            if "state" in spec and state not in STATES:
-                self.tell(
-                    id, "state", f"{short(state)} is no state; write {' or '.join(STATES)}, or remove it"
-                )
-                state = ""
-            if "version" in spec and (type(version) is not int or version < 1):
-                self.tell(id, "version", f"{short(version)} is no version; write a whole number from 1 on")
-                version = 0
-            kind = spec.get("type")
-            if type(kind) is not str or not kind:
-                self.tell(id, "type", f'{short(kind)} is no node type; write a text such as "image.save"')
-                kind = ""
-            given = spec.get("inputs")
-            if type(given) is not dict:
-                given = self.object(spec, "inputs", id)
-            inputs = {}
+            kind, given, state, version = spec.get("type"), spec.get("inputs"), "", 0
+            if len(spec) > 2 or type(kind) is not str or not kind or type(given) is not dict:
+                kind, given, state, version = self.fields(id, spec)
+            inputs = given.copy()
             for name, value in given.items():
                 shape = type(value)
-                if (shape is dict and len(value) == 1) or shape is list:
-                    value = self.value(graph, id, name, value)
-                if type(value) in CONTAINERS and nested(value, NESTED):
-                    self.tell(id, name, f"lists and objects nest deeper than {NESTED} here; make it flatter")
-                    value = None
-                inputs[name] = value
+                if shape is dict and len(value) == 1 and "link" in value:
+                    inputs[name] = self.link(value["link"], id, name)
+                elif shape is dict or shape is list:
+                    if shape is list or len(value) == 1:
+                        value = self.value(graph, id, name, value)
+                    if type(value) in CONTAINERS and nested(value, NESTED):
+                        text = f"lists and objects nest deeper than {NESTED} here; make it flatter"
+                        self.tell(id, name, text)
+                        value = None
+                    inputs[name] = value
             if state or kind.startswith("graph:"):
                 self.special = True
             nodes[id] = Node(id, kind, inputs, graph, state, version)
@@ -199,6 +189,23 @@ class Reader:
             link = self.link(text, graph.owner or "outputs", name)
             if link is not None:
                 graph.outputs[name] = link
+
+    def fields(self, id: str, spec: dict[str, Any]) -> tuple[str, dict[str, Any], str, int]:
+        """The type, inputs, state and version of a node that has more than the first two, or is wrong."""
+        for name in sorted(spec.keys() - NODE_FIELDS):
+            self.tell(id, name, f"is no field of a node; it has {', '.join(sorted(NODE_FIELDS))}")
+        state, version = spec.get("state", ""), spec.get("version", 0)
+        if "state" in spec and state not in STATES:
+            self.tell(id, "state", f"{short(state)} is no state; write {' or '.join(STATES)}, or remove it")
+            state = ""
+        if "version" in spec and (type(version) is not int or version < 1):
+            self.tell(id, "version", f"{short(version)} is no version; write a whole number from 1 on")
+            version = 0
+        kind = spec.get("type")
+        if type(kind) is not str or not kind:
+            self.tell(id, "type", f'{short(kind)} is no node type; write a text such as "image.save"')
+            kind = ""
+        return kind, self.object(spec, "inputs", id), state, version
 
     def value(self, graph: Graph, id: str, name: str, value: Any) -> Any:
         """An input that may be a link, a body, a wrapped literal, or a list with links."""
@@ -226,7 +233,8 @@ class Reader:
             self.tell(node, name, f'{short(text)} is no link; write "node.output"')
             return None
         source, _, output = text.partition(".")
-        return Link(source, output)
+        output = self.names.setdefault(output, output)
+        return tuple.__new__(Link, (source, output))  # Link(...) takes twice as long, and there are many
 
     def body(self, graph: Graph, id: str, name: str, spec: Any) -> Any:
         """A sub-graph, to be read later."""

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from graphengine.catalogue import Catalogue, size_of
 from graphengine.config import Settings
+from graphengine.desk import Desk
 from graphengine.dispatcher import Dispatcher
 from graphengine.errors import NotFound, Problem, StoreError, Unavailable, WorkflowError
 from graphengine.fleet import Fleet, LocalFleet, WorkerState
@@ -25,7 +26,6 @@ from graphengine.library import Library
 from graphengine.queue import LEASE, Place
 from graphengine.registry import Manifest
 from graphengine.resources import workflows
-from graphengine.session import Session
 from graphengine.store import Store
 from graphengine.workflow import Workflow
 
@@ -79,8 +79,8 @@ class Older(Exception):
     """A workflow has nodes of an older form, and to bring them to today's takes their functions."""
 
 
-class Desk(Session):
-    """The session of a process that runs nothing: it reads and checks workflows."""
+class Counter(Desk):
+    """The desk of a process that loads no node: it reads and checks workflows."""
 
     def migrations(self, type: str) -> Any:
         """There are none here."""
@@ -120,7 +120,7 @@ class Service:
             self.store, self.fleet, self.hub, self.call, limit=settings.node_limit, stall=settings.stall
         )
         await self.dispatcher.start()
-        self.desk = Desk(settings, (self.uploads,))
+        self.desk = Counter(settings, (self.uploads,))
         self.tasks = {asyncio.create_task(task) for task in (self.learning(), self.tidying())}
 
     async def close(self, grace: float = 10.0) -> None:
@@ -203,9 +203,9 @@ class Service:
         came with another request, and OverLimit.
         """
         given = dict(inputs or {})
-        words = json.dumps([source, given, list(targets)], sort_keys=True, default=str)
         workflow = await self.read(source)
         request = await self.call(self.drawn, workflow, given, tuple(targets))
+        words = await self.call(json.dumps, [source, given, list(targets)], sort_keys=True, default=str)
         accepted: Accepted = await self.call(
             self.store.accept, request, priority=priority, client=client, key=key, words=words
         )

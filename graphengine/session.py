@@ -8,21 +8,18 @@ outcome.outputs["image"]
 from __future__ import annotations
 
 import os
-import secrets
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from graphengine import events, resources
-from graphengine.authoring import Folders
+from graphengine import events
 from graphengine.cache import Cache, DiskCache
-from graphengine.check import check
 from graphengine.codec import Codec
 from graphengine.config import Settings
+from graphengine.desk import Desk
 from graphengine.errors import NodeFailed, Problem, WorkflowError
 from graphengine.executor import Emit, Executor
 from graphengine.expansion import expansion
@@ -33,9 +30,8 @@ from graphengine.notebook import Result, drawing, in_short, output_types, report
 from graphengine.plan import Plan
 from graphengine.planner import plan
 from graphengine.pool import ModelPool
-from graphengine.registry import Manifest, Registry, installed
+from graphengine.registry import Registry
 from graphengine.trace import Trace, during
-from graphengine.upgrade import upgraded
 from graphengine.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -67,41 +63,19 @@ class Outcome(NamedTuple):
         return report(self.state, self.outputs, self.files, self.failures)
 
 
-class Session:
+class Session(Desk):
     """One process's engine. Making one is cheap; packs, models and cache are opened when first used."""
 
     def __init__(self, settings: Settings | None = None, inputs: Sequence[Path] | None = None) -> None:
         """`inputs` are the only folders that nodes may read files in; without it, every file of the user."""
+        super().__init__(settings, inputs)
         # OpenMP threads spin while they wait, by default so long that on a machine with other work a step
         # takes up to two hundred times as long. It reads this when torch is imported; it costs nothing else.
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-        self.settings, self.inputs = settings or Settings.read(), inputs
         self.executor: Executor | None = None
         self.bound: dict[str, NodeType] = {}
         self.cancels = 0
         """How often `cancel` was called."""
-
-    @cached_property
-    def manifest(self) -> Manifest:
-        """Every node type as data. This process loads no pack for it, unless it runs nodes already."""
-        cache = self.settings.cache
-        if "torch" not in sys.modules:
-            return Manifest.of(cache)
-        found = Manifest.stored(cache)
-        if found is None:
-            found = Registry.load(installed()).manifest
-            found.store(cache)
-        return found
-
-    @cached_property
-    def folders(self) -> Folders:
-        """Where models, inputs and outputs are."""
-        settings = self.settings
-        models, shipped = (*settings.models, *self.manifest.models), resources.workflows()
-        return Folders(
-            models, (*(self.inputs or ()), shipped), settings.outputs, settings.cache,
-            confined=self.inputs is not None,
-        )  # fmt: skip
 
     @cached_property
     def codec(self) -> Codec:
@@ -118,46 +92,6 @@ class Session:
     def pool(self) -> ModelPool:
         """The models on this session's device."""
         return ModelPool(self.settings.device, self.folders)
-
-    def load(self, source: str | Path) -> Workflow:
-        """A workflow from a `.json` file, a `.png` saved by a run, or the name of one that ships with us."""
-        path = Path(source)
-        if not path.exists() and isinstance(source, str) and "/" not in source and "." not in source:
-            path = resources.workflow(source) or path
-        return self.upgraded(Workflow.load(path))
-
-    def upgraded(self, workflow: Workflow) -> Workflow:
-        """A workflow of an older time with today's node types."""
-        return upgraded(workflow, self.manifest.types, self.migrations)
-
-    def migrations(self, type: str) -> tuple[Callable[[dict[str, Any]], dict[str, Any]], ...]:
-        """The functions that bring the inputs of older nodes of a type to their current form."""
-        return Registry.only(self.manifest, [type])[type].steps
-
-    def check(self, workflow: Workflow) -> list[Problem]:
-        """Everything that is wrong with a workflow."""
-        return check(workflow, self.manifest.types)
-
-    def submit(self, workflow: Workflow, inputs: Mapping[str, Any] | None = None) -> Workflow:
-        """The workflow as it will run: named inputs set, seeds drawn. WorkflowError tells every problem."""
-        workflow = self.upgraded(workflow)
-        if inputs:
-            workflow = workflow.with_inputs(inputs)
-        problems = self.check(workflow)
-        if problems:
-            raise WorkflowError(problems)
-        return workflow.with_literals(self.seeds(workflow))
-
-    def seeds(self, workflow: Workflow) -> dict[tuple[str, str], int]:
-        """A new seed for each one that is left open; 32 bits are plenty, and can be read out."""
-        types = self.manifest.types
-        found = expansion(workflow, types)
-        return {
-            found.place(node.id, name): secrets.randbits(32)
-            for node in found.workflow.nodes.values()
-            for name, port in types[node.type].inputs.items()
-            if port.seed and node.inputs.get(name, port.default) is None
-        }
 
     def bind(self, workflow: Workflow) -> None:
         """Import the functions of a workflow's nodes."""

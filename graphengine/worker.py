@@ -26,7 +26,6 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
@@ -36,6 +35,7 @@ from graphengine.channel import Channel, Message
 from graphengine.errors import Cancelled, GraphEngineError, NotFound, WorkflowError
 from graphengine.events import Event as RunEvent
 from graphengine.events import RunPlanned
+from graphengine.order import Order
 from graphengine.report import Report, discreet, encoded, failures
 from graphengine.session import Session
 from graphengine.workflow import Workflow
@@ -51,37 +51,6 @@ IDLE = 0.2
 BEAT = 1.0
 """Seconds between two signs of life."""
 PNG = "image/png"
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A job for a worker: what to run, where to put its files, and which attempt of which job it is.
-
-    `limit` is the number of seconds that each node may take (None: any).
-    """
-
-    job: str
-    epoch: int
-    workflow: str
-    targets: tuple[str, ...]
-    staging: str
-    limit: float | None = None
-
-    def message(self) -> Message:
-        """As it is sent."""
-        return Message({"kind": "run", **asdict(self)})
-
-    @classmethod
-    def of(cls, head: Mapping[str, Any]) -> Order:
-        """The inverse of `message`."""
-        return cls(
-            head["job"],
-            head["epoch"],
-            head["workflow"],
-            tuple(head["targets"]),
-            head["staging"],
-            head["limit"],
-        )
 
 
 class Worker:
@@ -141,7 +110,8 @@ class Worker:
         except GraphEngineError as error:
             head |= {"state": "failed", "error": discreet(str(error)) or type(error).__name__}
         except Exception as error:  # a job must not end the worker
-            traceback.print_exc()
+            text = traceback.format_exc()
+            self.send(Message({"kind": "log", "job": order.job, "node": "", "text": text}))
             head |= {"state": "failed", "error": discreet(f"{type(error).__name__}: {error}")}
         finally:
             self.current = None
@@ -184,6 +154,12 @@ class Worker:
         result = self.results(outcome)
         if not files and outcome.state == "done":
             files = unsaved(outcome, staging)
+        for node, error in outcome.failures.items():
+            if not isinstance(
+                error, GraphEngineError
+            ):  # what surprised a node, its author wants to see whole
+                text = "".join(traceback.format_exception(error))
+                self.send(Message({"kind": "log", "job": order.job, "node": node, "text": text}))
         ended = {"state": outcome.state, "files": files, "result": result, "trace": str(trace)}
         if outcome.state == "failed":
             ended["error"] = failures(list(outcome.failures.items())) or "a node failed"

@@ -30,3 +30,12 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         monkeypatch.setattr(socket, function, deny)
     yield attempts
     assert attempts == [], "the network was asked for"
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real server with a worker, for all tests that leave it as they found it; see `served.Served`."""
+    from served import serving
+
+    with serving(tmp_path_factory.mktemp("served"), tmp_path_factory.mktemp("served-cache")) as found:
+        yield found

@@ -56,12 +56,12 @@ async def served(settings: Settings, fleet: Fleet | None = None, **given: Any) -
         await service.close(0.2)
 
 
-def run(scene: Coroutine[Any, Any, None], limit: float = 120.0) -> None:
+def run(scene: Coroutine[Any, Any, None], limit: float = 300.0) -> None:
     """Run a test that awaits."""
     asyncio.run(asyncio.wait_for(scene, limit))
 
 
-async def until(true: Callable[[], Awaitable[Any]] | Callable[[], Any], seconds: float = 60.0) -> Any:
+async def until(true: Callable[[], Awaitable[Any]] | Callable[[], Any], seconds: float = 120.0) -> Any:
     """Wait until something is true; gives it."""
     async with asyncio.timeout(seconds):
         while True:
@@ -73,7 +73,7 @@ async def until(true: Callable[[], Awaitable[Any]] | Callable[[], Any], seconds:
             await asyncio.sleep(0.01)
 
 
-async def ended(service: Service, id: str, seconds: float = 60.0) -> Job:
+async def ended(service: Service, id: str, seconds: float = 120.0) -> Job:
     """A job when it has ended."""
 
     async def over() -> Job | None:

@@ -99,7 +99,9 @@ def test_what_cannot_start_is_refused_with_every_problem_and_leaves_nothing(tmp_
     run(scene())
 
 
-def test_a_node_that_fails_fails_its_job_and_the_next_one_runs(tmp_path: Path) -> None:
+def test_a_node_that_fails_fails_its_job_and_the_next_one_runs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def scene() -> None:
         async with served(settings(tmp_path)) as service:
             bad, _ = await service.submit(one("fail", text="no such /srv/secret/thing"))
@@ -107,6 +109,8 @@ def test_a_node_that_fails_fails_its_job_and_the_next_one_runs(tmp_path: Path) -
             assert (await ended(service, bad.id)).error == "node: ValueError: no such thing"
             assert (await ended(service, good.id)).state == "done"
             assert service.fleet.workers()[0].starts == 1
+        (record,) = [record for record in caplog.records if "Traceback" in record.getMessage()]
+        assert (vars(record)["job"], vars(record)["node"]) == (bad.id, "node")
 
     run(scene())
 

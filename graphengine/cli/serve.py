@@ -67,7 +67,7 @@ def serve(
         access = Access(
             token,
             listener.getsockname()[1],
-            hosts | {shown(found.host)},
+            hosts | ({shown(found.host)} - {"0.0.0.0", "[::]"}),
             frozenset(origin.lower() for origin in allowed_origin or ()) | (DEV if dev else frozenset()),
             frozenset(plain(address) for address in trusted_proxy or ()),
             tls is not None,
@@ -116,14 +116,14 @@ def warn(host: str, open: bool, named: bool) -> None:
     beyond = not loopback(host)
     if beyond and open and not named:
         raise GraphEngineError(
-            f"--open on {host} would let everybody who reaches this machine use it; if that is what you want, "
-            "name the server with `--allowed-host` too"
+            f"--open on {host} would let everybody who reaches this machine use it; if that is what you "
+            "want, name the server with `--allowed-host` too"
         )
     if beyond:
         typer.secho(
-            f"WARNING: the server listens on {host}, so other machines can reach it. Whoever has the token can "
-            "run workflows, read all results and fill the disk. Use TLS (--certificate, or a proxy in front): "
-            "without it the token can be read on the way.",
+            f"WARNING: the server listens on {host}, so other machines can reach it. Whoever has the token "
+            "can run workflows, read all results and fill the disk. Use TLS (--certificate, or a proxy in "
+            "front): without it the token can be read on the way.",
             fg="yellow",
             err=True,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,7 @@ from graphengine.cli.display import display, from_data, tell
 from graphengine.cli.opening import named_inputs
 from graphengine.cli.remote import Token, Url, connected, shortened
 from graphengine.cli.status import ENDS, Status
-from graphengine.errors import NotFound, WorkflowError
+from graphengine.errors import GraphEngineError, NotFound, WorkflowError
 
 if TYPE_CHECKING:
     from graphengine.client import Client
@@ -62,6 +61,8 @@ def submit(
     command any more.
     """
     client = connected(url, token)
+    if out is not None:
+        made(out)  # told now, not when the work is done
     try:
         source, workflow = read(client, file)
         given = named_inputs(workflow, types_of(client) if values else {}, values or (), seed)
@@ -158,9 +159,16 @@ def watch(client: Client, job: dict[str, Any], as_json: bool) -> None:
 
 def saved(client: Client, job: dict[str, Any], folder: Path) -> list[Path]:
     """The files that a job's outputs were saved into."""
-    with suppress(FileExistsError):  # told by `download`, if it is no folder
+    return [client.download(output, made(folder)) for output in job["outputs"]]
+
+
+def made(folder: Path) -> Path:
+    """A folder, made if it is not there."""
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-    return [client.download(output, folder) for output in job["outputs"]]
+    except OSError as error:
+        raise GraphEngineError(f"{folder} can be no folder: {error.strerror}") from None
+    return folder
 
 
 def hand_over(job: dict[str, Any], paths: Sequence[Path], fetched: bool) -> None:

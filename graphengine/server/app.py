@@ -39,6 +39,8 @@ HEADERS = {
 }
 """What every answer has, unless it says otherwise."""
 HERE = web.AppKey("site", Site)
+NUMBER = web.RequestKey("number", str)
+CALLER = web.RequestKey("caller", Caller)
 REFUSED = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>GraphEngine</title>
 <style>body { font: 16px/1.5 system-ui; max-width: 40em; margin: 4em auto; padding: 0 1em }</style>
@@ -78,7 +80,7 @@ def bound(found: Site, route: Route) -> Handler:
     """The handler of a route, for aiohttp."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        return await route.respond(Call(found, request, request["caller"]))
+        return await route.respond(Call(found, request, request[CALLER]))
 
     handler.__dict__["route"] = route
     return handler
@@ -94,11 +96,11 @@ async def patient(request: web.Request) -> None:
 async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Number the request, let it through or not, turn errors into problems, and write all that down."""
     found, begun = request.app[HERE], perf_counter()
-    id = request["id"] = secrets.token_hex(8)
+    id = request[NUMBER] = secrets.token_hex(8)
     caller: Caller | None = None
     response: web.StreamResponse | None
     try:
-        caller = request["caller"] = guard.check(request, found.access)
+        caller = request[CALLER] = guard.check(request, found.access)
         response = auth.entrance(request, found.access, caller)
         if response is None:
             auth.check(request, found.access)
@@ -147,8 +149,8 @@ async def finish(request: web.Request, response: web.StreamResponse) -> None:
     headers.popall("Server", None)
     for name, value in HEADERS.items():
         headers.setdefault(name, value)
-    if request["id"]:
-        headers["X-Request-Id"] = request["id"]
+    if number := request.get(NUMBER):
+        headers["X-Request-Id"] = number
     if response.status >= 400:
         headers["Cache-Control"] = "no-store"
 

@@ -22,19 +22,19 @@ Sequence = Annotated[int, Field(ge=0, lt=1 << 63)]
 class Asked(BaseModel):
     """What all bodies of requests have in common: no other fields, and no text is taken for a number."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class Query(BaseModel):
     """What all queries have in common: no other parameters; numbers are written as texts."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Given(BaseModel):
     """What all answers have in common."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Nothing(Asked):

@@ -18,6 +18,7 @@ from graphengine.server.problem import Refused, answer, over
 from graphengine.server.veil import Veil
 
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 2\r\n\r\n"
+LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 LINGER = 2.0
 """Seconds that are spent on reading the rest of a body that was refused, so that the answer is seen."""
 
@@ -56,9 +57,7 @@ class Door(web.Server):
                 waiting = transport.get_write_buffer_size()
                 if waiting == 0 or waiting != size:
                     self.open[transport] = waiting, now
-                elif (
-                    now - since > 2 * self.limits.stall_seconds
-                ):  # streams of events end their own readers sooner
+                elif now - since > 2 * self.limits.stall_seconds:  # a stream ends its own readers sooner
                     transport.abort()
 
 
@@ -72,6 +71,8 @@ class Connection(web.RequestHandler):
         self.door = door
         self.wire: asyncio.Transport | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.size = 0
+        """Bytes of a head that is not whole yet."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client comes; one too many is sent away."""
@@ -94,15 +95,22 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes came: of a head, if no request is being answered."""
+        before = self.busy()
         super().data_received(data)
-        if self.busy():
+        if before or self.busy():
             self.rest()
+            self.size = 0
+            return
+        self.size += len(data)
+        if self.size > self.door.limits.head and self.wire is not None:
+            self.wire.write(LARGE)
+            self.force_close()
         elif self.timer is None:
             self.hurry()
 
     def busy(self) -> bool:
-        """Whether there is a request."""
-        return self._current_request is not None or bool(self._messages)
+        """Whether there is a request, or the rest of one that was refused: else the next is waited for."""
+        return bool(self._messages) or self._waiter is None
 
     def hurry(self) -> None:
         """From now on the head has so many seconds to come."""

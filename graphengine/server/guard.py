@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 
 from graphengine.server.problem import Refused
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
-HOST = re.compile(
-    r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9-]{0,62}\.){0,20}[a-z0-9-]{0,62})(?::([0-9]{1,5}))?"
-)
+NAME = r"[a-z0-9][a-z0-9-]{0,62}(?:\.[a-z0-9][a-z0-9-]{0,62}){0,20}"
+HOST = re.compile(rf"(\[[0-9a-f:.]{{2,45}}\]|{NAME})(?::([0-9]{{1,5}}))?")
 PORTS = {"http": "80", "https": "443"}
 
 
@@ -79,6 +78,8 @@ def visit(request: web.Request) -> bool:
 
 def caller(request: web.Request, access: Access) -> Caller:
     """The client, the scheme and the host of a request. Refused for a host that is not this server's."""
+    if request.version < HttpVersion10:
+        raise Refused(400, "the version of HTTP is 1.0 or 1.1 here")
     if not request.raw_path.startswith("/"):
         raise Refused(400, "the address in a request begins with a slash; this is no proxy")
     client, host = plain(request.remote or ""), single(request, "Host")

@@ -56,7 +56,7 @@ async def body(request: web.Request, wanted: tuple[str, ...], most: tuple[str, i
                 raise over(name, size, told)
     except TimeoutError:
         raise over("body_seconds", limits.body_seconds, "the body comes too slowly", 408) from None
-    except (web.PayloadAccessError, web.RequestPayloadError, ValueError):
+    except (web.PayloadAccessError, web.RequestPayloadError, ConnectionError, ValueError):
         raise Refused(400, "the body is not what its headers say") from None
 
 

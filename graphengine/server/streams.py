@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 Texts = asyncio.Queue[str | None]
 
-BATCHES = 64
-"""Batches whose text is remembered."""
+REMEMBERED = 2 << 20
+"""Characters of texts that are kept for further readers."""
+FRAME = 256 << 10
+"""Characters of events that are sent at once, or one event that is longer."""
 GRACE = 2.0
 """Seconds for the last words to a reader."""
 ASIDE = 4096
@@ -48,6 +50,8 @@ class Streams:
         self.queues: set[Texts] = set()
         """What is about to be sent to each reader of server-sent events."""
         self.texts: OrderedDict[tuple[int, int, int, bool], str] = OrderedDict()
+        self.size = 0
+        """Characters of these."""
 
     @contextmanager
     def place(self, client: str) -> Iterator[None]:
@@ -88,8 +92,9 @@ class Streams:
             else:
                 found = f"[{', '.join(rows)}]"
             self.texts[key] = found
-            if len(self.texts) > BATCHES:
-                self.texts.popitem(last=False)
+            self.size += len(found)
+            while self.size > REMEMBERED:
+                self.size -= len(self.texts.popitem(last=False)[1])
         return found
 
     async def close(self) -> None:
@@ -137,7 +142,8 @@ class Streams:
             await self.send(socket, json.dumps({"lost": True, "since": lost}))
         async with aclosing(hub.follow(since, job)) as batches:
             async for entries in batches:
-                await self.send(socket, self.text(entries, sse=False))
+                for some in portions(entries):
+                    await self.send(socket, self.text(some, sse=False))
 
     async def shown(self, socket: web.WebSocketResponse, hub: Hub, job: str | None) -> None:
         """Send the pictures. TimeoutError if they are not read."""
@@ -211,11 +217,23 @@ class Streams:
             return
         async with aclosing(service.hub.follow(since, job)) as batches:
             async for entries in batches:
-                yield self.text(entries, sse=True)
+                for some in portions(entries):
+                    yield self.text(some, sse=True)
                 if not ends or job is None or not any(end in e.text for e in entries for end in ENDED):
                     continue
                 if await over_with(service, job, entries[-1].sequence):
                     return
+
+
+def portions(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Events in groups that are not too long to be sent at once; the same events give the same groups."""
+    first = size = 0
+    for place, entry in enumerate(entries):
+        size += len(entry.text)
+        if size > FRAME and place > first:
+            yield entries[first:place]
+            first, size = place, len(entry.text)
+    yield entries[first:]
 
 
 async def begun(hub: Hub, since: int | None) -> tuple[int, int | None]:

@@ -86,7 +86,7 @@ def form_of_residuals(residuals: Residuals | None) -> object:
     """What must be equal for two predictions with or without a ControlNet to share a call."""
     if residuals is None:
         return None
-    return tuple(r.shape[1:] for r in residuals.down), residuals.mid is None
+    return residuals.form()
 
 
 def residuals_together(
@@ -100,6 +100,4 @@ def residuals_together(
     def joined(parts: Sequence[Tensor]) -> Tensor:
         return torch.cat([p.to(device).expand(n, *p.shape[1:]) for p, n in zip(parts, sizes, strict=True)])
 
-    down = tuple(map(joined, zip(*(r.down for r in given), strict=True)))
-    mids = [r.mid for r in given if r.mid is not None]
-    return Residuals(down, joined(mids) if mids else None)
+    return given[0].with_parts([joined(each) for each in zip(*(r.parts for r in given), strict=True)])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from graphengine_diffusion.handles import Denoiser
 from graphengine_diffusion.types import Conditioning, Latent, Residuals, Timestep
 
-CONTROLLED = ("sd1", "sdxl", "sdxl_refiner")
-"""The families whose models take what a ControlNet adds."""
+CONTROLLED = {"sd1": 4, "sdxl": 4, "sdxl_refiner": 4, "sd3": 3, "flux1": 3}
+"""The families whose models take what a ControlNet adds, and how many axes that has."""
 
 
 def fit(
@@ -28,8 +28,20 @@ def fit(
         raise ValueError(f"the timestep is of a schedule for {kind}, unlike {name}; schedule that model")
     fit_text(denoiser, conditioning)
     fit_concat(denoiser, latent, conditioning)
-    if control is not None and denoiser.family not in CONTROLLED:
-        raise ValueError(f"{name} takes no control; remove the ControlNet or choose another model")
+    if control is not None:
+        fit_control(denoiser, control)
+
+
+def fit_control(denoiser: Denoiser, control: Residuals) -> None:
+    """ValueError for what a ControlNet of another family adds."""
+    if denoiser.family not in CONTROLLED:
+        raise ValueError(f"{denoiser.model} takes no control; remove the ControlNet or choose another model")
+    axes = CONTROLLED[denoiser.family]
+    if any(part.ndim != axes for part in control.parts) or (control.single and denoiser.family != "flux1"):
+        raise ValueError(
+            f"the control is of a ControlNet for another family than that of {denoiser.model}; use one that "
+            "was made for this model"
+        )
 
 
 def fit_text(denoiser: Denoiser, conditioning: Conditioning) -> None:

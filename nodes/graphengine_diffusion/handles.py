@@ -72,11 +72,15 @@ class Flow:
 
 @dataclass(frozen=True)
 class Patch:
-    """A LoRA at a strength: the file by its name under the model roots, and its content hash."""
+    """A LoRA at a strength: the file by its name under the model roots, its content hash, what it changes.
+
+    `places` are the parts of a model that its layers are in, as `files/lora_file.py` calls them.
+    """
 
     model: str
     hash: str
     strength: float
+    places: tuple[str, ...]
 
 
 class Vectors(NamedTuple):
@@ -128,14 +132,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Patched:
-    """A part with LoRAs in it. `place` is what the part is called in their files.
+    """A part with LoRAs in it. `places` are what the part is called in their files.
 
     It holds all weights that they leave alone in common with the part itself.
     """
 
     base: Part
     patches: tuple[Patch, ...]
-    place: str
+    places: tuple[str, ...]
 
     def load(self, folders: Folders, device: str) -> Any:
         """The patched module, with the part read for it alone."""
@@ -143,12 +147,13 @@ class Patched:
 
     def derive(self, model: Any, folders: Folders, device: str) -> Any:
         """A patched copy of the part."""
-        return fold(model, self.place, [(extra_file(p.model, folders), p.strength) for p in self.patches])
+        return fold(model, self.places, [(extra_file(p.model, folders), p.strength) for p in self.patches])
 
 
-def patched(part: Part, patches: tuple[Patch, ...], place: str) -> Part | Patched:
-    """The handle of a part with LoRAs, or of the part itself where there are none."""
-    return Patched(part, patches, place) if patches else part
+def patched(part: Part, patches: tuple[Patch, ...], *places: str) -> Part | Patched:
+    """The handle of a part with the LoRAs that change it, or of the part itself where none does."""
+    found = tuple(patch for patch in patches if set(patch.places) & set(places))
+    return Patched(part, found, places) if found else part
 
 
 @dataclass(frozen=True)
@@ -294,7 +299,10 @@ class TextEncoder:
         words: list[Part | WithWords] = []
         encoders: list[Part | Patched | WithVectors] = []
         for n, (tokenizer, part) in enumerate(zip(self.tokenizers, self.parts, strict=True)):
-            encoder = patched(part, self.patches, f"text_encoder_{n + 1}" if n else "text_encoder")
+            place = f"text_encoder_{n + 1}" if n else "text_encoder"
+            # T5 is the third encoder to those who train LoRAs, where a model has only two as well.
+            third = ("text_encoder_3",) if part.cls == "T5EncoderModel" and n < 2 else ()
+            encoder = patched(part, self.patches, place, *third)
             taught = vectors_of(self.embeddings, n)
             words.append(WithWords(tokenizer, self.embeddings, n) if taught else tokenizer)
             encoders.append(WithVectors(encoder, self.embeddings, n) if taught else encoder)
@@ -345,21 +353,30 @@ class VAE:
 class ControlNet:
     """A handle of a ControlNet, with the numbers that nodes need without loading it.
 
-    It reads latents of `channels`, vectors of a text that are `text_width` wide, and a picture of `colours`
-    channels, `factor` pixels to one latent along each side. `sized` says that it is told the size of the
-    picture and the text as one vector too, as SDXL is. `widths` are the channels of its levels, each of which
-    has `layers` layers: they tell what its residuals look like.
+    It reads latents of `channels`, vectors of a text that are `text_width` wide, the text as one vector of
+    `pooled_width` (0: none, or as SDXL does where `sized` says so: then it is told the size of the picture
+    too), and a picture of `colours` channels, `factor` pixels to one latent along each side; or, where
+    `colours` is 0, the picture's latents.
+
+    `widths` are the channels of the levels of a U-Net, each of which has `layers` layers: they tell what its
+    residuals look like. `blind` says that it was trained on zeros in place of the text as one vector, and
+    latents without their shift; `guidance` that it reads a strength of guidance. `modes` is how many kinds of
+    pictures it knows, where it must be told which.
     """
 
     model: str
     part: Part
     channels: int
     text_width: int
-    colours: int
-    factor: int
-    sized: bool
-    widths: tuple[int, ...]
-    layers: int
+    colours: int = 0
+    factor: int = 8
+    sized: bool = False
+    widths: tuple[int, ...] = ()
+    layers: int = 0
+    pooled_width: int = 0
+    blind: bool = False
+    guidance: bool = False
+    modes: int = 0
 
     @property
     def members(self) -> tuple[Part]:

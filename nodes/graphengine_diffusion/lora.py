@@ -47,14 +47,17 @@ def apply_lora(
 
     Hu et al. 2021. A strength of 0 leaves the model as it is, 1 is what the file was trained for, a negative
     one turns it round. `text_strength` is that for the text encoder; left empty, the same. Several LoRAs add
-    up, one node after the other. Reads the formats of kohya, peft and diffusers, for every family whose
-    layers the file names. A part that the file does not change is passed on as it is.
+    up, one node after the other. Reads the formats of kohya, peft and diffusers, with the names of diffusers
+    or those of the models' authors. A part that the file does not change is passed on as it is.
     """
     path = extra_file(lora, ctx.folders)
     places, digest = lora_places(path), ctx.folders.content_hash(path)
+    named = tuple(sorted(places))
     text = strength if text_strength is None else text_strength
     if strength and "denoiser" in places:
-        denoiser = replace(denoiser, patches=(*denoiser.patches, Patch(lora, digest, strength)))
+        denoiser = replace(denoiser, patches=(*denoiser.patches, Patch(lora, digest, strength, named)))
     if text and places - {"denoiser"}:
-        text_encoder = replace(text_encoder, patches=(*text_encoder.patches, Patch(lora, digest, text)))
+        text_encoder = replace(
+            text_encoder, patches=(*text_encoder.patches, Patch(lora, digest, text, named))
+        )
     return WithLora(denoiser, text_encoder)

@@ -7,6 +7,7 @@ Models travel as `handles`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -123,10 +124,32 @@ class Timestep:
 @WireType("Residuals", "#a1887f", "What a ControlNet adds inside the denoiser, for one prediction.")
 @dataclass(frozen=True, eq=False)
 class Residuals:
-    """What is added to the U-Net's skip connections and to its middle, each [batch, channels, h, w]."""
+    """What is added to the U-Net's skip connections and to its middle, each [batch, channels, h, w].
+
+    For a transformer `down` is added behind its blocks, and `single` behind the single blocks of Flux, each
+    [batch, tokens, width]. They are fewer than the blocks: each serves several that follow each other, or
+    those of `down` all of them in turn. Empty adds nothing.
+    """
 
     down: tuple[Tensor, ...]
     mid: Tensor | None = None
+    single: tuple[Tensor, ...] = ()
+    in_turn: bool = False
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """Every tensor."""
+        return (*self.down, *(() if self.mid is None else (self.mid,)), *self.single)
+
+    def with_parts(self, parts: Sequence[Tensor]) -> Residuals:
+        """The same with other tensors, in the order of `parts`."""
+        middle = len(self.down) + (self.mid is not None)
+        down, single = tuple(parts[: len(self.down)]), tuple(parts[middle:])
+        return Residuals(down, None if self.mid is None else parts[middle - 1], single, self.in_turn)
+
+    def form(self) -> object:
+        """What must be equal for two of one size to be put together or added up."""
+        return len(self.down), self.mid is None, self.in_turn, tuple(part.shape[1:] for part in self.parts)
 
 
 @WireType("Prediction", "#ec6ead", "The model's guess of the clean picture, and the noise that this implies.")

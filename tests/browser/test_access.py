@@ -63,7 +63,9 @@ def test_tab_reaches_every_button_of_the_frame(editor: Editor):
     reached = set()
     for _ in range(40):
         page.keyboard.press("Tab")
-        name = page.evaluate("document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent")
+        name = page.evaluate(
+            "document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent"
+        )
         reached.add((name or "").strip())
     wanted = {"File menu", "New workflow", "Graph", "Form", "Run", "How many runs", *PANELS, "Shortcuts"}
     missing = {name for name in wanted if not any(name in other for other in reached)}

@@ -1,4 +1,4 @@
-"""text_to_image is built from an empty canvas and run to a picture: with the mouse, and with the keyboard alone."""
+"""text_to_image is built from an empty canvas and run: with the mouse, and with the keyboard alone."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def check(editor: Editor) -> None:
     assert links(data) == set(WIRES)
     assert [*data["nodes"]["fold"]["inputs"]["body"]["graph"]["outputs"].values()] == ["solver_step.latent"]
     page = editor.page
-    expect(page.get_by_role("navigation", name="Panels").get_by_role("button", name="Problems, ")).to_have_count(0)
+    expect(
+        page.get_by_role("navigation", name="Panels").get_by_role("button", name="Problems, ")
+    ).to_have_count(0)
     expect(page.locator(".top-bar")).to_contain_text("to run")
 
 
@@ -142,7 +144,12 @@ def test_with_the_keyboard_alone(editor: Editor):
     find("encode_text")
     for _ in range(60):
         key.press("Tab")
-        if page.evaluate("document.activeElement?.closest('[data-id=encode_text]') && document.activeElement.tagName") == "TEXTAREA":
+        if (
+            page.evaluate(
+                "document.activeElement?.closest('[data-id=encode_text]') && document.activeElement.tagName"
+            )
+            == "TEXTAREA"
+        ):
             break
     key.type("a yellow boat on the sea")
     check(editor)

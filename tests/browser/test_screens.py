@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 from browser.conftest import SHOTS
 from browser.editor import Editor
-from browser.serving import Server
+from browser.serving import ROOT, Server
+from PIL import Image
 from playwright.sync_api import Page, expect
 
+PICTURES = ROOT / "web/pictures"
+"""The pictures of the README: `make pictures` copies them there."""
 PANELS = ("Templates", "Queue", "Gallery", "Problems", "Models", "Settings")
 
 
@@ -61,3 +64,23 @@ def test_every_screen_of_a_phone(phone: Page, used: Server):
     shoot(phone, "phone-form")
     phone.get_by_role("navigation", name="Panels").get_by_role("button", name="Graph").click()
     shoot(phone, "phone-graph")
+
+
+def test_the_pictures_of_the_readme(page: Page, phone: Page, used: Server):
+    editor = Editor(page, used).open().template("Text to image")
+    assert editor.run()["state"] == "done"
+    expect(editor.node("save").locator("img")).to_be_visible()
+    page.keyboard.press("0")
+    page.evaluate("document.activeElement.blur()")
+    shoot(page, "readme-graph")
+    page.get_by_role("button", name="Form", exact=True).click()
+    shoot(page, "readme-form")
+    editor = Editor(phone, used).open()
+    editor.template("Text to image")
+    editor.run()
+    shoot(phone, "readme-phone")
+    for name in ("graph", "form", "phone"):
+        kept, fresh = PICTURES / f"{name}.webp", SHOTS / f"readme-{name}.png"
+        assert kept.stat().st_size <= 300_000
+        with Image.open(kept) as old, Image.open(fresh) as new:
+            assert old.size == new.size

@@ -1,4 +1,4 @@
-"""Wires: what does not fit is refused with its reason, and a converter is one press away; nothing is lost by undoing."""
+"""Wires: what does not fit is refused with its reason; a converter is one press away; all can be undone."""
 
 from __future__ import annotations
 
@@ -78,7 +78,10 @@ def test_a_wire_that_is_dropped_in_the_void_offers_what_fits_and_connects_it(edi
     page.mouse.move(x + 150, y + 250, steps=5)
     page.mouse.up()
     new = editor.choose("invert", before)
-    assert editor.data()["nodes"][new] == {"type": "image.invert", "inputs": {"image": {"link": "plain.image"}}}
+    assert editor.data()["nodes"][new] == {
+        "type": "image.invert",
+        "inputs": {"image": {"link": "plain.image"}},
+    }
 
 
 def test_two_hundred_random_edits_are_undone_and_done_again_to_the_byte(editor: Editor):
@@ -86,7 +89,20 @@ def test_two_hundred_random_edits_are_undone_and_done_again_to_the_byte(editor: 
     page = editor.page
     rng = random.Random(7)
     begin = editor.text()
-    keys = ["m", "b", "h", "i", "n", "f", "t", "Control+d", "Delete", "Shift+ArrowRight", "ArrowDown", "Alt+ArrowLeft"]
+    keys = [
+        "m",
+        "b",
+        "h",
+        "i",
+        "n",
+        "f",
+        "t",
+        "Control+d",
+        "Delete",
+        "Shift+ArrowRight",
+        "ArrowDown",
+        "Alt+ArrowLeft",
+    ]
     ids = sorted(json.loads(begin)["nodes"])
     undo = page.get_by_role("button", name="Undo", exact=True)
     for i in range(200):

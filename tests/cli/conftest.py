@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from served import TOKEN, Served
 
 from graphengine.cli import main
 
@@ -106,3 +107,17 @@ def sum_file(write: Callable[..., str]) -> str:
         inputs={"first": "one.first", "factor": "two.second", "word": "word.text"},
         outputs={"result": "two.value", "word": "word.value"},
     )
+
+
+@pytest.fixture
+def client(served: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of that server, which the environment names for commands too."""
+    from graphengine.client import Client
+
+    monkeypatch.setenv("GRAPHENGINE_URL", served.url)
+    monkeypatch.setenv("GRAPHENGINE_TOKEN", TOKEN)
+    found = Client()
+    yield found
+    for job in found.queue()["waiting"]:
+        found.cancel(job)
+    found.resume()

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from graphengine import events
-from graphengine.cli.display import Bar, Lines, as_data, described, duration, line
+from graphengine.cli.display import Bar, Lines, as_data, described, duration, from_data, line
 
 Picture = namedtuple("Picture", "shape")
 
@@ -50,6 +50,27 @@ def test_an_event_is_json_data_with_its_name(event):
 
 def test_names_of_events_are_in_snake_case():
     assert as_data(events.NodeStarted("a")) == {"event": "node_started", "node": "a"}
+
+
+@pytest.mark.parametrize(("event", "text"), EXAMPLES)
+def test_an_event_from_a_server_has_the_same_line(event, text):
+    if isinstance(event, events.NodePreview):  # never told as JSON
+        return
+    data = json.loads(json.dumps(as_data(event)))
+    assert line(from_data(data)) == text
+    assert from_data(data) == event
+
+
+def test_a_file_of_a_server_goes_by_its_name():
+    data = {"event": "node_output", "node": "save", "name": "a.png", "media_type": "image/png"}
+    assert line(from_data(data)) == "save: saved a.png"
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"event": "job", "state": "done"}, {"event": "node_started"}, {"event": 1}]
+)
+def test_what_is_no_event_of_a_run_is_none(data):
+    assert from_data(data) is None
 
 
 def test_only_plain_values_are_printed_whole():
@@ -126,3 +147,6 @@ def test_the_bar_counts_nodes_and_parts_of_nodes():
     bar(events.NodeFailed("b", "b", "ValueError: [no] markup"))
     assert task.completed == 2
     assert "b: failed: ValueError: [no] markup" in out.getvalue()
+    bar(events.RunPlanned(("a", "b"), ("c",), ()))  # begun anew
+    bar(events.NodeStarted("a"))
+    assert (task.total, task.completed) == (2, 0)

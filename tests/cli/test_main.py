@@ -12,7 +12,10 @@ from yardstick import slowness
 
 from graphengine import __version__
 
-COMMANDS = ("run", "validate", "explain", "format", "diff", "nodes", "graph", "schema", "cache")
+COMMANDS = (
+    *("run", "validate", "explain", "format", "diff", "nodes", "graph", "schema", "cache"),
+    *("submit", "jobs", "logs", "fetch", "cancel", "retry", "queue", "backup", "doctor"),
+)
 
 
 @pytest.mark.parametrize("word", ["--help", "-h"])
@@ -86,6 +89,8 @@ def test_validate_takes_less_than_half_a_second(process, sum_file):
         ["diff", "FILE", "FILE"],
         ["schema"],
         ["cache", "stats"],
+        ["submit", "--help"],
+        ["queue", "--help"],
     ],
 )
 def test_only_run_imports_torch(cache: Path, tmp_path: Path, sum_file: str, words: list[str]):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from nodes.parity import parity_row
 from nodes.singlefiles import written
-from nodes.tinymodels import Shelf, sd1, sdxl
+from nodes.tinymodels import Shelf, sd1, sd2, sdxl
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -262,6 +262,20 @@ def test_a_control_net_of_another_family_is_told(models: Any) -> None:
 
 
 @pytest.mark.parity
+def test_a_control_net_of_a_model_that_predicts_v(tmp_path: Path) -> None:
+    pipeline = sd2()
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.save_pretrained(tmp_path / "wide", safe_serialization=True)
+    module = control_net_for(pipeline.unet, 7)
+    module.save_pretrained(tmp_path / "edges_wide", safe_serialization=True)
+    ctx = Shelf(tmp_path)
+    control = {"control_net": load_control_net("edges_wide", ctx), "image": picture(), "strength": 0.5}
+    found = ours(ctx, [control], "wide")
+    wanted = theirs(pipeline, module, planes(picture()), controlnet_conditioning_scale=0.5)
+    parity_row("sd2: a ControlNet in the loop, two calls as one", found, wanted)
+
+
+@pytest.mark.parity
 def test_a_control_net_of_sdxl_is_told_the_text_and_the_size(tmp_path: Path) -> None:
     pipeline = sdxl()
     pipeline.set_progress_bar_config(disable=True)
@@ -337,16 +351,24 @@ def test_the_choices_are_the_control_nets_under_the_roots(models: Any, tmp_path:
     assert load_control_net("nets/edges", Shelf(tmp_path)).widths == (8, 16)
 
 
+def sd1_net_that_pools() -> Any:
+    import diffusers
+
+    return diffusers.ControlNetModel(
+        block_out_channels=(8, 8, 8, 8), norm_num_groups=4, cross_attention_dim=8, attention_head_dim=2,
+        global_pool_conditions=True,
+    )  # fmt: skip
+
+
 def test_what_is_no_control_net_is_told(models: Any, tmp_path: Path) -> None:
     _, _, ctx = models
-    with pytest.raises(ModelError, match="tiny/unet is a UNet2DConditionModel, not a ControlNetModel"):
+    with pytest.raises(
+        ModelError, match="tiny/unet is a UNet2DConditionModel, not a ControlNet; these are known"
+    ):
         load_control_net("tiny/unet", ctx)
     save_file({"emb_params": torch.zeros(2, 768)}, tmp_path / "one.safetensors")
     with pytest.raises(ModelError, match="one is an embedding for sd1, not a ControlNet"):
         load_control_net("one", Shelf(tmp_path))
-    (tmp_path / "shuffle").mkdir()
-    (tmp_path / "shuffle" / "config.json").write_text(
-        '{"_class_name": "ControlNetModel", "global_pool_conditions": true}'
-    )
+    sd1_net_that_pools().save_pretrained(tmp_path / "shuffle", safe_serialization=True)
     with pytest.raises(ModelError, match="pools its residuals over the picture, which is not read"):
         load_control_net("shuffle", Shelf(tmp_path))

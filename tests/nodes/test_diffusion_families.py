@@ -397,9 +397,21 @@ class TestFitting:
             self.ask(gallery, "sd1 inpaint", replace(text, concat=torch.zeros(1, 5, 16, 8)))
 
     def test_control_where_there_can_be_none(self, gallery: Gallery) -> None:
-        text = encode_text(gallery.model("sd3").text_encoder, "a cat", gallery)
-        with pytest.raises(ValueError, match="sd3 takes no control; remove the ControlNet"):
-            self.ask(gallery, "sd3", text, control=Residuals(()))
+        with pytest.raises(ValueError, match="pixels takes no control; remove the ControlNet"):
+            self.ask(gallery, "pixels", None, control=Residuals(()))
+
+    def test_control_of_another_family(self, gallery: Gallery) -> None:
+        told = "the control is of a ControlNet for another family than that of"
+        planes, tokens = torch.zeros(1, 8, 16, 16), torch.zeros(1, 64, 32)
+        for name, control in (
+            ("sd1", Residuals((tokens,))),
+            ("sd3", Residuals((planes,), planes)),
+            ("sd3", Residuals((tokens,), single=(tokens,))),
+            ("flux dev", Residuals((planes,), planes)),
+        ):
+            text = encode_text(gallery.model(name).text_encoder, "a cat", gallery)
+            with pytest.raises(ValueError, match=f"{told} {name}"):
+                self.ask(gallery, name, text, control=control)
 
     def test_latents_that_cannot_be_cut_into_patches(self, gallery: Gallery) -> None:
         model = gallery.model("flux dev")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from nodes.loras import RANK, matrices, wrapped
 from nodes.parity import parity_row
 from nodes.singlefiles import flux_transformer, sd3_transformer
 from nodes.tinymodels import Shelf, sd1
@@ -32,8 +32,6 @@ from graphengine_diffusion.solving import solver_step
 from graphengine_diffusion.text import encode_text
 
 pytestmark = pytest.mark.usefixtures("no_network")
-
-RANK = 3
 
 UNET = [
     "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q",
@@ -64,57 +62,6 @@ def ctx(root: Path) -> Shelf:
 @pytest.fixture
 def model(ctx: Shelf) -> LoadedModel:
     return load_model("tiny", ctx)
-
-
-def matrices(module: Any, paths: list[str], mid: bool = False) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Random matrices for layers of a module; a convolution may have a core."""
-    g = torch.Generator().manual_seed(3)
-    for path in paths:
-        shape = tuple(module.get_submodule(path).weight.shape)
-        out, into, kernel = shape[0], shape[1], shape[2:]
-        ones = (1,) * len(kernel)
-        found = {"up": torch.randn(out, RANK, *ones, generator=g) * 0.1}
-        if mid and kernel:
-            found["mid"] = torch.randn(RANK, RANK, *kernel, generator=g) * 0.5
-            found["down"] = torch.randn(RANK, into, *ones, generator=g) * 0.5
-        else:
-            found["down"] = torch.randn(RANK, into, *kernel, generator=g) * 0.5
-        yield path, found
-
-
-class Wrapped(torch.nn.Module):
-    """W x + scale * B (A x), as the paper draws it: nothing is folded."""
-
-    def __init__(self, layer: Any, found: dict[str, Tensor], scale: float) -> None:
-        super().__init__()
-        self.layer, self.scale, self.found = layer, scale, found
-        self.weight = layer.weight
-
-    def forward(self, x: Tensor) -> Tensor:
-        up, down, mid = self.found["up"], self.found["down"], self.found.get("mid")
-        if isinstance(self.layer, torch.nn.Linear):
-            added = torch.nn.functional.linear(torch.nn.functional.linear(x, down), up)
-        else:
-            options = {"stride": self.layer.stride, "padding": self.layer.padding}
-            if mid is None:
-                inside = torch.nn.functional.conv2d(x, down, **options)
-            else:
-                inside = torch.nn.functional.conv2d(torch.nn.functional.conv2d(x, down), mid, **options)
-            added = torch.nn.functional.conv2d(inside, up)
-        return self.layer(x) + self.scale * added  # type: ignore[no-any-return]
-
-
-def wrapped(module: Any, changes: dict[str, tuple[dict[str, Tensor], float]]) -> Any:
-    """The module with its layers wrapped; it is changed in place."""
-    for path, (found, scale) in changes.items():
-        parent, _, name = path.rpartition(".")
-        holder = module.get_submodule(parent)
-        layer = Wrapped(module.get_submodule(path), found, scale)
-        if name.isdecimal():
-            holder[int(name)] = layer
-        else:
-            setattr(holder, name, layer)
-    return module
 
 
 def answer(unet: Any) -> Tensor:
@@ -257,7 +204,7 @@ def test_transformers_are_patched_by_the_names_of_diffusers(kind: str, prefix: s
         tensors[f"{name}.lora_down.weight" if kohya else f"{name}.lora_A.weight"] = each["down"]
         tensors[f"{name}.lora_up.weight" if kohya else f"{name}.lora_B.weight"] = each["up"]
     save_file(tensors, tmp_path / "x.safetensors")
-    found = fold(module, "denoiser", [(tmp_path / "x.safetensors", 0.5)])
+    found = fold(module, ["denoiser"], [(tmp_path / "x.safetensors", 0.5)])
     for path, each in matrices(module, layers):
         weight = module.get_parameter(f"{path}.weight")
         wanted = weight + 0.5 * each["up"] @ each["down"]

@@ -125,6 +125,8 @@ async def moved(call: Call, body: bodies.Move) -> bodies.Job:
 async def trace(call: Call) -> web.StreamResponse:
     """What was done when in the last attempt at a job, for Perfetto and Chrome."""
     output, path = await call.site.service.trace(asked(call))
+    if not await asyncio.to_thread(path.is_file):
+        raise NotFound("the trace of this job is not there any more")
     headers = media.headers("application/json", f"{output.job}.trace.json", keep=True)
     return media.file(path, headers | {"Cache-Control": "no-store"})
 

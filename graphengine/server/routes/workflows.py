@@ -40,7 +40,7 @@ async def read(call: Call) -> Answer:
 
 
 async def write(call: Call, body: bytes) -> Answer:
-    """Save a workflow: `If-Match` has the etag of the version that it replaces, `If-None-Match: *` says new."""
+    """Save a workflow: `If-Match` is the etag of what it replaces, `If-None-Match: *` says that it is new."""
     name, library = call.name("name"), call.site.service.library
     if not NAME(name):
         raise Refused(422, f"a workflow cannot have this name; {RULE}", name="name")

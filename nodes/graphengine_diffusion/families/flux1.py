@@ -103,6 +103,7 @@ def run(
     assert c.cross is not None
     assert c.pooled is not None
     height, width = samples.shape[-2:]
+    control = Residuals(()) if residuals is None else residuals
     output: Tensor = module(
         hidden_states=packed(samples).to(dtype),
         timestep=times / 1000,
@@ -111,6 +112,9 @@ def run(
         encoder_hidden_states=c.cross.to(dtype),
         txt_ids=samples.new_zeros(c.cross.shape[1], 3),
         img_ids=places(height // 2, width // 2).to(samples.device),
+        controlnet_block_samples=[r.to(dtype) for r in control.down] or None,
+        controlnet_single_block_samples=[r.to(dtype) for r in control.single] or None,
+        controlnet_blocks_repeat=control.in_turn,
         return_dict=False,
     )[0]
     return unpacked(output.float(), height, width)

@@ -100,11 +100,13 @@ def run(
     c = conditioning
     assert c.cross is not None
     assert c.pooled is not None
+    blocks = None if residuals is None or not residuals.down else [r.to(dtype) for r in residuals.down]
     output: Tensor = module(
         hidden_states=samples.to(dtype),
         timestep=times,
         encoder_hidden_states=c.cross.to(dtype),
         pooled_projections=c.pooled.to(dtype),
+        block_controlnet_hidden_states=blocks,
         return_dict=False,
     )[0]
     return output.float()

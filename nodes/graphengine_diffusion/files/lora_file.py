@@ -8,6 +8,9 @@ they name a layer and its matrices:
 * peft and diffusers: `unet.down_blocks.0...to_q.lora_A.weight`, `.lora_B.weight`, or `.lora.up.weight`,
   `.lora.down.weight`; alpha is told by the file's metadata, else it is the rank.
 * older diffusers: `unet.down_blocks.0...attn1.processor.to_q_lora.up.weight`.
+
+A layer may be named as the model's authors name it, too. There one matrix of a transformer may make what
+several layers of diffusers make, such as query, key and value: each of them takes its rows of `up`.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -98,6 +101,14 @@ class Layer:
             self.down.shape[1],
             *(self.down if self.mid is None else self.mid).shape[2:],
         )
+
+    def rows(self, first: int, end: int) -> Layer:
+        """The same for some rows of the weight."""
+        return replace(self, up=self.up[first:end])
+
+    def swapped(self) -> Layer:
+        """The same for a weight whose two halves of rows stand the other way round."""
+        return replace(self, up=torch.cat(self.up.chunk(2)[::-1]))
 
     def change(self) -> Tensor:
         """What is added to the weight at strength 1, float32: (alpha / rank) * up @ down."""

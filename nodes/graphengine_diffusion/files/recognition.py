@@ -325,6 +325,11 @@ def control_net(header: Header) -> Recognised | None:
     if not header.under(marks):
         return None
     if header.under(["controlnet_blocks.", "controlnet_x_embedder.", "pos_embed_input."]):
+        if header.shape("time_text_embed.text_embedder.linear_1.weight"):
+            if header.under(["controlnet_x_embedder."]):
+                return Recognised(CONTROL_NET, "flux1")
+            if header.shape("pos_embed_input.proj.weight"):
+                return Recognised(CONTROL_NET, "sd3")
         wide = header.shape("controlnet_blocks.0.weight")
         return Recognised(CONTROL_NET, STREAMS.get(wide[0] if wide else 0, ""))
     return Recognised(CONTROL_NET, unet_family(header))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +18,15 @@ import torch
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine_diffusion.files.headers import Row, read_headers, read_json, stored_dtype, weight_files
+from graphengine_diffusion.files.control_sizes import CONTROL_SIZES
+from graphengine_diffusion.files.headers import (
+    Row,
+    read_header,
+    read_headers,
+    read_json,
+    stored_dtype,
+    weight_files,
+)
 from graphengine_diffusion.files.layouts import Layout, Source, layouts
 from graphengine_diffusion.files.presets import architecture
 
@@ -38,6 +47,8 @@ CLASSES = {
     "FluxTransformer2DModel": "diffusers",
     "AutoencoderKL": "diffusers",
     "ControlNetModel": "diffusers",
+    "SD3ControlNetModel": "diffusers",
+    "FluxControlNetModel": "diffusers",
     "CLIPTextModel": "transformers",
     "CLIPTextModelWithProjection": "transformers",
     "CLIPTokenizer": "transformers",
@@ -92,8 +103,10 @@ def load_component(file: Path, part: str, cls: str, preset: str, dtype: str, dev
 def configured(file: Path, cls: str, preset: str) -> dict[str, Any]:
     """The arguments of a preset, with what the file itself says of the channels that a U-Net reads.
 
-    The preset of a ControlNet is that of the U-Net which it is a half of.
+    The preset of a ControlNet is that of the U-Net which it is a half of; that of a transformer has none.
     """
+    if cls in CONTROL_SIZES:
+        return CONTROL_SIZES[cls](read_header(file))
     arguments = dict(architecture(preset).arguments)
     if cls == "ControlNetModel":
         return {name: value for name, value in arguments.items() if name in OF_A_CONTROL_NET}
@@ -140,7 +153,10 @@ def assembled(
 def made(kind: Any, config: dict[str, Any]) -> Any:
     """A module of these arguments."""
     if not hasattr(kind, "config_class"):
-        return kind.from_config(config)
+        with warnings.catch_warnings():
+            # diffusers builds its own ControlNet of Flux from a name that it deprecates.
+            warnings.simplefilter("ignore", FutureWarning)
+            return kind.from_config(config)
     # The configuration of a whole CLIP holds that of its text half.
     return kind(kind.config_class.from_dict(config.get("text_config") or config))
 

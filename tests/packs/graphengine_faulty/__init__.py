@@ -25,6 +25,15 @@ def wait(seconds: float = 1.0, value: int = 0, ctx: Context = NO_CONTEXT) -> int
 
 
 @node(cache="none")
+def tick(seconds: float = 1.0, rate: float = 10.0, ctx: Context = NO_CONTEXT) -> int:
+    """Tell how far it is, so many times a second."""
+    for step in range(int(seconds * rate)):
+        ctx.progress(step, seconds * rate)
+        sleep(1 / rate)
+    return 0
+
+
+@node(cache="none")
 def deaf(seconds: float = 60.0) -> int:
     """Take a while in one call, which nothing can stop."""
     sleep(seconds)

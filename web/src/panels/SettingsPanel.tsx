@@ -8,7 +8,7 @@ const words = strings.panels.settings;
 const THEMES: readonly Theme[] = ["system", "dark", "light"];
 
 export default function SettingsPanel() {
-  const { theme, setTheme, setSheet } = useSettings();
+  const { theme, setTheme, setSheet, setPanel } = useSettings();
   const link = useServer((state) => state.link);
   const types = useCatalogue((state) => state.types.size);
   return (
@@ -28,7 +28,10 @@ export default function SettingsPanel() {
       </p>
       <p className="quiet">{words.types(types)}</p>
       <p className="quiet">{words.draft}</p>
-      <button type="button" className="button" onClick={() => setSheet(true)}>{strings.panels.shortcuts.title}</button>
+      <div className="row">
+        <button type="button" className="button framed" onClick={() => setSheet(true)}>{strings.panels.shortcuts.title}</button>
+        <button type="button" className="button framed narrow-only" onClick={() => setPanel("models")}>{strings.panels.rail.models}</button>
+      </div>
     </>
   );
 }

@@ -15,6 +15,8 @@ const NAMES: Readonly<Record<string, string>> = {
   enter: "Enter",
   space: "Space",
   tab: "Tab",
+  pageup: "PgUp",
+  pagedown: "PgDn",
   home: "Home",
   end: "End",
 };

@@ -1,0 +1,90 @@
+"""Desk: where workflows are opened, checked and made ready to run, in a process that need run nothing."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from graphengine import resources
+from graphengine.authoring import Folders
+from graphengine.check import check
+from graphengine.config import Settings
+from graphengine.errors import Problem, WorkflowError
+from graphengine.expansion import expansion
+from graphengine.registry import Manifest, Registry, installed
+from graphengine.upgrade import upgraded
+from graphengine.workflow import Workflow
+
+
+class Desk:
+    """The node types as data, the folders, and what can be done with a workflow without running it."""
+
+    def __init__(self, settings: Settings | None = None, inputs: Sequence[Path] | None = None) -> None:
+        """`inputs` are the only folders that nodes may read files in; without it, every file of the user."""
+        self.settings, self.inputs = settings or Settings.read(), inputs
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """Every node type as data. This process loads no pack for it, unless it runs nodes already."""
+        cache = self.settings.cache
+        if "torch" not in sys.modules:
+            return Manifest.of(cache)
+        found = Manifest.stored(cache)
+        if found is None:
+            found = Registry.load(installed()).manifest
+            found.store(cache)
+        return found
+
+    @cached_property
+    def folders(self) -> Folders:
+        """Where models, inputs and outputs are."""
+        settings = self.settings
+        models, shipped = (*settings.models, *self.manifest.models), resources.workflows()
+        return Folders(
+            models, (*(self.inputs or ()), shipped), settings.outputs, settings.cache,
+            confined=self.inputs is not None,
+        )  # fmt: skip
+
+    def load(self, source: str | Path) -> Workflow:
+        """A workflow from a `.json` file, a `.png` saved by a run, or the name of one that ships with us."""
+        path = Path(source)
+        if not path.exists() and isinstance(source, str) and "/" not in source and "." not in source:
+            path = resources.workflow(source) or path
+        return self.upgraded(Workflow.load(path))
+
+    def upgraded(self, workflow: Workflow) -> Workflow:
+        """A workflow of an older time with today's node types."""
+        return upgraded(workflow, self.manifest.types, self.migrations)
+
+    def migrations(self, type: str) -> tuple[Callable[[dict[str, Any]], dict[str, Any]], ...]:
+        """The functions that bring the inputs of older nodes of a type to their current form."""
+        return Registry.only(self.manifest, [type])[type].steps
+
+    def check(self, workflow: Workflow) -> list[Problem]:
+        """Everything that is wrong with a workflow."""
+        return check(workflow, self.manifest.types)
+
+    def submit(self, workflow: Workflow, inputs: Mapping[str, Any] | None = None) -> Workflow:
+        """The workflow as it will run: named inputs set, seeds drawn. WorkflowError tells every problem."""
+        workflow = self.upgraded(workflow)
+        if inputs:
+            workflow = workflow.with_inputs(inputs)
+        problems = self.check(workflow)
+        if problems:
+            raise WorkflowError(problems)
+        return workflow.with_literals(self.seeds(workflow))
+
+    def seeds(self, workflow: Workflow) -> dict[tuple[str, str], int]:
+        """A new seed for each one that is left open; 32 bits are plenty, and can be read out."""
+        types = self.manifest.types
+        found = expansion(workflow, types)
+        return {
+            found.place(node.id, name): secrets.randbits(32)
+            for node in found.workflow.nodes.values()
+            for name, port in types[node.type].inputs.items()
+            if port.seed and node.inputs.get(name, port.default) is None
+        }
