@@ -112,7 +112,7 @@ PAN = """frames => new Promise(done => {
 DROP = """() => {
   const data = new DataTransfer();
   data.items.add(new File([window.text], 'big.json', {type: 'application/json'}));
-  const on = document.querySelector('.graph');
+  const on = document.querySelector('.react-flow');
   for (const type of ['dragenter', 'dragover', 'drop'])
     on.dispatchEvent(new DragEvent(type, {bubbles: true, cancelable: true, dataTransfer: data}));
 }"""
