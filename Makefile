@@ -32,7 +32,9 @@ pictures: $(VENV)/.tested $(VENV)/.node  ## the pictures of the README, made ane
 	  Image.open(sys.argv[1]).convert('RGB').save(sys.argv[2], quality=88, method=6)" \
 	  tests/browser/shots/readme-$$name.png web/pictures/$$name.webp; done
 
-bench: $(VENV)/.tested  ## measurements
+bench: $(VENV)/.tested $(VENV)/.node  ## measurements
+	@.ci/chromium
+	@$(EDITOR)
 	PYTHONPATH=tests $(BIN)/python tests/bench
 
 fuzz: $(VENV)/.tested  ## thousands of broken requests to a live server

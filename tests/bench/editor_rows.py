@@ -29,6 +29,8 @@ STEP = (300, 230)
 
 def rows() -> Iterator[tuple[str, str, str]]:
     """First load, then time on the main thread: opening 1,000 nodes, and a frame of panning near and far."""
+    if not (DIST / "index.html").is_file():
+        raise RuntimeError(f"{DIST} is not there; build the editor: cd web && npm ci && npm run build")
     yield "editor: first load, gzipped", f"{first_load() / 1000:.0f} KB", "<= 200 KB"
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(DIST)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -53,11 +55,14 @@ def measured(page: Page, url: str) -> Iterator[tuple[str, str, str]]:
     page.evaluate("name => fetch(name).then(r => r.text()).then(t => { window.text = t })", "/big.json")
     page.evaluate(DROP)
     page.wait_for_timeout(2500)  # not `wait_for`, which would work in the page itself
+    opened = busy(session) - before
+    yield f"editor: {COUNT:,} nodes, CPU to interactive, all in view", f"{opened:.2f} s", "<= 0.35 s"
+    before = busy(session)
     page.keyboard.press("1")
     page.wait_for_timeout(1000)
-    opened = busy(session) - before
-    yield f"editor: {COUNT:,} nodes, CPU to interactive", f"{opened:.2f} s", "<= 0.35 s"
+    closer = busy(session) - before
     near = page.locator(".react-flow__node").count()
+    yield f"editor: then to {near} of them at full size", f"{closer:.2f} s", "<= 0.35 s"
     yield f"editor: a pan frame among {COUNT:,} ({near} in view)", f"{pan(page, session):.1f} ms", "<= 13 ms"
     page.keyboard.press("0")
     settle(page)
@@ -91,7 +96,7 @@ PAN = """frames => new Promise(done => {
   const at = (type, x, y) => {
     const target = type === 'mousedown' ? window.pane : window;
     const where = {clientX: x, clientY: y, button: 0, buttons: 1};
-    target.dispatchEvent(new MouseEvent(type, {bubbles: true, view: window, ...where}))
+    target.dispatchEvent(new MouseEvent(type, {bubbles: true, view: window, ...where}));
   };
   at('mousedown', 800, 450);
   let i = 0;
@@ -107,7 +112,7 @@ PAN = """frames => new Promise(done => {
 DROP = """() => {
   const data = new DataTransfer();
   data.items.add(new File([window.text], 'big.json', {type: 'application/json'}));
-  const on = document.querySelector('.graph');
+  const on = document.querySelector('.react-flow');
   for (const type of ['dragenter', 'dragover', 'drop'])
     on.dispatchEvent(new DragEvent(type, {bubbles: true, cancelable: true, dataTransfer: data}));
 }"""

@@ -111,7 +111,7 @@ function Graph() {
   };
 
   return (
-    <main ref={element} className={far ? "graph far" : "graph"} aria-label={strings.canvas.label}
+    <main ref={element} className={far ? "canvas graph far" : "canvas graph"} aria-label={strings.canvas.label}
       onDoubleClick={(event) => {
         const target = event.target as Element;
         if (target.matches(".react-flow__pane, .body, .overview")) openPalette({ flow }, [event.clientX, event.clientY]);

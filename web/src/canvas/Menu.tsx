@@ -46,11 +46,11 @@ export function Menu() {
   return (
     <div
       ref={box}
-      className="menu"
+      className="context-menu"
       role="menu"
       tabIndex={-1}
       aria-label={strings.menu.label}
-      style={{ left: Math.min(request.at[0], window.innerWidth - 270), top: Math.max(8, Math.min(request.at[1], window.innerHeight - 30 * groups.flat().length - 40)) }}
+      style={{ left: Math.min(request.at[0], window.innerWidth - 270), top: Math.max(8, Math.min(request.at[1], window.innerHeight - heightOf(groups))) }}
       onKeyDown={(event) => {
         if (event.key === "ArrowDown") move(1);
         else if (event.key === "ArrowUp") move(-1);
@@ -75,6 +75,11 @@ export function Menu() {
       ))}
     </div>
   );
+}
+
+/** About how high the menu is. */
+function heightOf(groups: readonly (readonly unknown[])[]): number {
+  return groups.flat().length * 31 + groups.length * 11 + 20;
 }
 
 const MAC = typeof navigator !== "undefined" && /mac/i.test(navigator.platform);
