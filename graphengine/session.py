@@ -35,6 +35,7 @@ from graphengine.plan import Plan
 from graphengine.planner import plan
 from graphengine.pool import ModelPool
 from graphengine.registry import Manifest, Registry
+from graphengine.requirements import recorded
 from graphengine.trace import Trace, during
 from graphengine.upgrade import upgraded
 from graphengine.workflow import Workflow
@@ -139,14 +140,17 @@ class Session:
         return check(workflow, self.manifest.types)
 
     def submit(self, workflow: Workflow, inputs: Mapping[str, Any] | None = None) -> Workflow:
-        """The workflow as it will run: named inputs set, seeds drawn. WorkflowError tells every problem."""
+        """The workflow as it will run: named inputs set, seeds drawn, and what it requires written down.
+
+        WorkflowError tells every problem.
+        """
         workflow = self.upgraded(workflow)
         if inputs:
             workflow = workflow.with_inputs(inputs)
         problems = self.check(workflow)
         if problems:
             raise WorkflowError(problems)
-        return workflow.with_literals(self.seeds(workflow))
+        return recorded(workflow.with_literals(self.seeds(workflow)), self.manifest)
 
     def seeds(self, workflow: Workflow) -> dict[tuple[str, str], int]:
         """A new seed for each one that is left open; 32 bits are plenty, and can be read out."""

@@ -19,7 +19,7 @@ ROWS = [
     "types",
     "authoring nodetype literals constraints signature source",
     "registry catalogue workflow migrate graph reader formatting",
-    "check keys analysis expansion states upgrade codec difference schema",
+    "check keys analysis expansion states upgrade requirements codec difference schema",
     "cache disk pool events layout svg mermaid builder",
     "plan fusion planner explanation",
     "frame world limit inspector",

@@ -258,11 +258,10 @@ def test_making_a_session_writes_and_loads_nothing(tmp_path: Path) -> None:
 def test_the_packs_are_known_through_a_manifest_that_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graphengine.session.installed", lambda: [samples_pack()])
     monkeypatch.setattr("graphengine.registry.installed", lambda: [samples_pack()])
     settings = Settings(cache=tmp_path / "cache", outputs=tmp_path, models=(), device="cpu")
     assert "t.add" in Session(settings).manifest.types
-    monkeypatch.setattr(Registry, "load", classmethod(lambda cls, packs: pytest.fail("loaded again")))
+    monkeypatch.setattr(Registry, "load", classmethod(lambda cls, *packs: pytest.fail("loaded again")))
     session = Session(settings)
     assert session.manifest.types["t.add"].run is None
     assert session.run(session.load(written(tmp_path, ADD))).outputs == {"v": 7}
@@ -273,7 +272,7 @@ def test_a_cache_folder_that_cannot_be_written_costs_nothing(
 ) -> None:
     import torch  # noqa: F401  # a process that has it loads the packs itself
 
-    monkeypatch.setattr("graphengine.session.installed", lambda: [samples_pack()])
+    monkeypatch.setattr("graphengine.registry.installed", lambda: [samples_pack()])
     (tmp_path / "file").write_text("in the way")
     session = Session(Settings(cache=tmp_path / "file", outputs=tmp_path, models=(), device="cpu"))
     assert session.run(session.load(slow(tmp_path))).outputs == {"v": 5}
