@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
 from graphengine.errors import Problem
@@ -11,6 +12,7 @@ from graphengine.expansion import expansion
 from graphengine.graph import Graph, Link, Node, Param
 from graphengine.literals import article, mismatch, out_of_bounds, short, wrong_type
 from graphengine.nodetype import EMPTY, NodeType, Port
+from graphengine.requirements import lacking
 from graphengine.types import PLAIN, TypeRef
 from graphengine.workflow import Workflow
 
@@ -80,7 +82,7 @@ class Checker:
         if kind is None:
             self.outputs[node.id] = UNKNOWN
             if node.type:
-                self.tell(node.id, "", self.unknown("node type", node.type, self.types))
+                self.tell(node.id, "", self.unheard(node.type))
             return
         if node.version > kind.version:
             text = f"is written for version {node.version} of {node.type}, and {kind.version} is installed"
@@ -299,6 +301,18 @@ class Checker:
             self.tell("inputs", name, self.unknown(f"input of {node.id}", input, kind.ports))
         elif port.kind == "body":
             self.tell("inputs", name, f"{node.id}.{input} is a body, which cannot be set; name another input")
+
+    def unheard(self, type: str) -> str:
+        """That a node type is not known, and what to do."""
+        said = lacking(type, self.workflow.data.get("requires"), self.parts)
+        if said and (type.partition(".")[0] not in self.parts or not self.near(type, self.types)):
+            return said
+        return self.unknown("node type", type, self.types)
+
+    @cached_property
+    def parts(self) -> set[str]:
+        """The first parts of the node types that are known."""
+        return {type.partition(".")[0] for type in self.types}
 
     def unknown(self, what: str, name: str, known: Collection[str]) -> str:
         """That a name is not known, and which one may have been meant."""

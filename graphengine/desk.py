@@ -17,6 +17,7 @@ from graphengine.errors import Problem, WorkflowError
 from graphengine.expansion import expansion
 from graphengine.packs import reachable
 from graphengine.registry import Manifest, Registry
+from graphengine.requirements import recorded
 from graphengine.upgrade import upgraded
 from graphengine.workflow import Workflow
 
@@ -69,14 +70,17 @@ class Desk:
         return check(workflow, self.manifest.types)
 
     def submit(self, workflow: Workflow, inputs: Mapping[str, Any] | None = None) -> Workflow:
-        """The workflow as it will run: named inputs set, seeds drawn. WorkflowError tells every problem."""
+        """The workflow as it will run: named inputs set, seeds drawn, and what it requires written down.
+
+        WorkflowError tells every problem.
+        """
         workflow = self.upgraded(workflow)
         if inputs:
             workflow = workflow.with_inputs(inputs)
         problems = self.check(workflow)
         if problems:
             raise WorkflowError(problems)
-        return workflow.with_literals(self.seeds(workflow))
+        return recorded(workflow.with_literals(self.seeds(workflow)), self.manifest)
 
     def seeds(self, workflow: Workflow) -> dict[tuple[str, str], int]:
         """A new seed for each one that is left open; 32 bits are plenty, and can be read out."""

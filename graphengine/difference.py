@@ -25,8 +25,8 @@ KINDS = (
     "node_title", "node_note", "node_field", "body_inputs", "body_output", "layout",
 )  # fmt: skip
 """What a change can be, in the order in which the changes of a file or graph are told."""
-APART = {"format", "inputs", "outputs", "nodes", "graphs", "layout"}
-"""Fields that are told part by part, or not at all."""
+APART = {"format", "requires", "inputs", "outputs", "nodes", "graphs", "layout"}
+"""Fields that are told part by part, or not at all: what a file was made with is no change of it."""
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
 """Stands for what is not there; null is there."""
 LONG = 60

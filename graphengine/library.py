@@ -10,6 +10,7 @@ Every call here waits for the disk. A server calls it from a thread.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -97,18 +98,27 @@ class Library:
             raise NotFound(f"there is no workflow {name!r} any more") from None
         return text, etag(text)
 
-    def write(self, name: str, text: str, *, match: str | None = None, create: bool = False) -> str:
+    def write(
+        self,
+        name: str,
+        text: str,
+        *,
+        match: str | None = None,
+        create: bool = False,
+        record: Callable[[Workflow], Workflow] = lambda workflow: workflow,
+    ) -> str:
         """Save a workflow under a name, and give its etag.
 
-        `match` is the etag that the file must have; `create` says that there must be none. Conflict if it is
-        otherwise, or if the name is that of a shipped one; WorkflowError if the text is no workflow.
+        `record` adds what is to be known of it. `match` is the etag that the file must have; `create` says
+        that there must be none. Conflict if it is otherwise, or if the name is that of a shipped one;
+        WorkflowError if the text is no workflow.
         """
         if not NAME(name):
             raise WorkflowError(f"{name[:100]!r} is no name for a workflow; {RULE}")
         workflow = Workflow.parse(text)
         if workflow.blemishes:
             raise WorkflowError(workflow.blemishes)
-        text = workflow.text()
+        text = record(workflow).text()
         with self.lock:
             self.expect(name, match, create)
             if not (self.folder / f"{name}.json").exists() and self.count() >= SAVED:

@@ -129,6 +129,11 @@ class Reader:
         for name in sorted(self.data.keys() - fields):
             what = "sub-workflow" if self.name else "workflow"
             self.tell("", name, f"is no field of a {what}; it has {', '.join(sorted(fields))}")
+        for name, text in self.object(self.data, "requires", "").items() if not self.name else ():
+            if type(text) is not str:
+                self.tell(
+                    "requires", name, f'{short(text)} is no pack; write a text such as "acme-nodes==1.2"'
+                )
         while self.waiting:
             self.graph(*self.waiting.pop())
         for name, target in self.object(self.data, "inputs", "").items():

@@ -41,7 +41,11 @@ def schema(types: Mapping[str, NodeType] | None = None) -> dict[str, Any]:
     fields = {
         "format": {"const": FORMAT, "description": "The version of the file format."},
         **NAMED,
-        "requires": {"type": "object", "description": "The packs that the file was made with."},
+        "requires": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "By the first part of node types: what has them, with its version, as for pip.",
+        },
         **PARTS,
         "graphs": {
             **by_id("graph"),

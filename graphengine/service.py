@@ -25,6 +25,7 @@ from graphengine.jobs import TRACE, Accepted, Job, Output, Page, Request, State
 from graphengine.library import Library
 from graphengine.queue import LEASE, Place
 from graphengine.registry import Manifest
+from graphengine.requirements import recorded
 from graphengine.resources import workflows
 from graphengine.store import Store
 from graphengine.workflow import Workflow
@@ -224,6 +225,10 @@ class Service:
                   if id in ready.nodes}  # fmt: skip
         plain = {name: value for name, value in values.items() if is_plain(value)}
         return Request(ready.text(), plain, targets, ready.name)
+
+    def recorded(self, workflow: Workflow) -> Workflow:
+        """A workflow with the packs that it requires, as far as the node types are known yet."""
+        return recorded(workflow, self.manifest) if self.known.is_set() else workflow
 
     async def check(self, source: Source) -> list[Problem]:
         """Everything that is wrong with a workflow."""

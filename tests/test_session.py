@@ -261,7 +261,7 @@ def test_the_packs_are_known_through_a_manifest_that_is_kept(
     monkeypatch.setattr("graphengine.registry.installed", lambda: [samples_pack()])
     settings = Settings(cache=tmp_path / "cache", outputs=tmp_path, models=(), device="cpu")
     assert "t.add" in Session(settings).manifest.types
-    monkeypatch.setattr(Registry, "load", classmethod(lambda cls, packs: pytest.fail("loaded again")))
+    monkeypatch.setattr(Registry, "load", classmethod(lambda cls, *packs: pytest.fail("loaded again")))
     session = Session(settings)
     assert session.manifest.types["t.add"].run is None
     assert session.run(session.load(written(tmp_path, ADD))).outputs == {"v": 7}

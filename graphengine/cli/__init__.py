@@ -28,6 +28,7 @@ from graphengine.cli.jobs import jobs
 from graphengine.cli.logs import logs
 from graphengine.cli.models import models
 from graphengine.cli.nodes import nodes
+from graphengine.cli.packs import packs
 from graphengine.cli.queue import queue
 from graphengine.cli.retry import retry
 from graphengine.cli.run import run
@@ -54,6 +55,7 @@ for command in (
 app.add_typer(queue)
 app.add_typer(cache)
 app.add_typer(models)
+app.add_typer(packs)
 
 # typer brings click along under a private name, and this is the public way to the class.
 UsageError: type[Any] = typer.BadParameter.__bases__[0]

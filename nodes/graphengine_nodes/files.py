@@ -77,8 +77,8 @@ def load(path: PicturePath, keep_alpha: bool = False, ctx: Context = NO_CONTEXT)
 def load_mask(path: MaskPath, ctx: Context = NO_CONTEXT) -> Mask:
     """Load a mask from a picture, or paint it in the editor: white is selected, black is not.
 
-    Gives the luminance as [1, height, width], 0 to 1 (Rec. 709, as `mask.from_luminance`); what is transparent
-    is not selected.
+    Gives the luminance as [1, height, width], 0 to 1 (Rec. 709, as `mask.from_luminance`); what is
+    transparent is not selected.
     """
     picture = read(ctx.folders.input(path))
     values = from_pillow(picture) if picture.mode == "RGBA" else from_deep(picture)

@@ -41,7 +41,7 @@ async def read(call: Call) -> Answer:
 
 async def write(call: Call, body: bytes) -> Answer:
     """Save a workflow: `If-Match` is the etag of what it replaces, `If-None-Match: *` says that it is new."""
-    name, library = call.name("name"), call.site.service.library
+    name, service = call.name("name"), call.site.service
     if not NAME(name):
         raise Refused(422, f"a workflow cannot have this name; {RULE}", name="name")
     match, create = version(call), single(call.request, "If-None-Match") is not None
@@ -53,8 +53,9 @@ async def write(call: Call, body: bytes) -> Answer:
     await call.site.disk.room(len(body))
     try:
         etag = await asyncio.to_thread(
-            library.write, name, body.decode("utf-8-sig"), match=match, create=create
-        )
+            service.library.write, name, body.decode("utf-8-sig"),
+            match=match, create=create, record=service.recorded,
+        )  # fmt: skip
     except Conflict as error:
         raise await changed(call, name, error) from None
     except OverLimit as error:
