@@ -25,7 +25,7 @@ ROWS = [
     "frame world limit inspector",
     "executor context body batch trace",
     "desk session store database faults jobs journal outputs queue sweep notebook board gallery",
-    "channel order report worker library client doctor backup testing fixtures",
+    "channel order report worker library client doctor backup testing fixtures template",
     "fleet hub dispatcher service",
     "server",
     "cli __main__",
