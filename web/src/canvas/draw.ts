@@ -121,13 +121,14 @@ function colourOf(type: TypeRef, types: ReadonlyMap<string, WireType>, known: Ma
   return found;
 }
 
-const ends = new WeakMap<Shape, Map<string, Point>>();
+/** By the sockets, which shapes that look alike share. */
+const ends = new WeakMap<Shape["inputs"], Map<string, Point>>();
 
 /** Where a socket is on the canvas. */
 export function endOf(boxes: ReadonlyMap<string, Box>, id: string, socket: string): Point | null {
   const box = boxes.get(id);
   if (!box) return null;
-  let known = ends.get(box.shape);
+  let known = ends.get(box.shape.inputs);
   if (!known) {
     const { shape } = box;
     known = new Map<string, Point>([
@@ -138,7 +139,7 @@ export function endOf(boxes: ReadonlyMap<string, Box>, id: string, socket: strin
         ...frame.outputs.map((s) => [`b:${frame.port.name}:${s.name}`, [s.x, s.y]] as const),
       ]),
     ]);
-    ends.set(shape, known);
+    ends.set(shape.inputs, known);
   }
   const at = known.get(socket);
   return at ? [box.absolute[0] + at[0], box.absolute[1] + at[1]] : null;

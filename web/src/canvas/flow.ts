@@ -39,10 +39,11 @@ function handle(id: string, x: number, y: number, source: boolean): NodeHandle {
   };
 }
 
-const handles = new WeakMap<Shape, NodeHandle[]>();
+/** By the sockets, which shapes that look alike share. */
+const handles = new WeakMap<Shape["inputs"], NodeHandle[]>();
 
 function handlesOf(shape: Shape): NodeHandle[] {
-  let found = handles.get(shape);
+  let found = handles.get(shape.inputs);
   if (!found) {
     found = [
       ...shape.inputs.map((socket) => handle(inSocket(socket.name), socket.x, socket.y, false)),
@@ -52,7 +53,7 @@ function handlesOf(shape: Shape): NodeHandle[] {
         ...frame.outputs.map((socket) => handle(bodySocket(frame.port.name, socket.name), socket.x, socket.y, false)),
       ]),
     ];
-    handles.set(shape, found);
+    handles.set(shape.inputs, found);
   }
   return found;
 }

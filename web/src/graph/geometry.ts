@@ -155,15 +155,39 @@ function shapeOf(scene: Scene, node: Node, pictured: boolean, inner: (id: string
   const kind = kindOf(scene, node);
   if (Object.keys(node.bodies).length) return newShape(scene, node, kind, pictured, inner);
   const layout = scene.sheet.layout[node.id];
+  const given = scene.typing.outputs.get(node.id);
   const variables = scene.typing.variables.get(node.id);
-  const outputs = JSON.stringify([scene.typing.outputs.get(node.id) ?? kind.outputs, [...(variables ?? [])]]);
+  const outputs = variables ? JSON.stringify([given, [...variables]]) : "";
   const old = made.get(node.data);
   if (old && old.layout === layout && old.kind === kind && old.outputs === outputs && old.pictured === pictured) {
     if (old.shape.id === node.id) return old.shape;
   }
-  const shape = newShape(scene, node, kind, pictured, inner);
+  const shape = { ...likeShape(scene, node, kind, pictured, outputs, inner), id: node.id };
   made.set(node.data, { layout, kind, outputs, pictured, shape });
   return shape;
+}
+
+/** Shapes by type and by what a node has: in a large graph most nodes look like another one. */
+const alike = new WeakMap<NodeType, Map<string, Shape>>();
+
+function likeShape(
+  scene: Scene, node: Node, kind: NodeType, pictured: boolean, outputs: string, inner: (id: string) => Rectangle | null,
+): Shape {
+  let known = alike.get(kind);
+  if (!known) alike.set(kind, (known = new Map<string, Shape>()));
+  const place = objectAt(scene.sheet.layout, [node.id]);
+  let key = `${String(pictured)} ${node.id.length} ${outputs}`;
+  for (const field of [place["collapsed"], place["open"], place["width"], node.data["title"]]) key += ` ${JSON.stringify(field)}`;
+  for (const name in node.inputs) {
+    const value = node.inputs[name];
+    key += typeof value === "object" && value !== null && linksOf(value).length ? ` >${name}` : ` ${name}`;
+  }
+  let found = known.get(key);
+  if (!found) {
+    found = newShape(scene, node, kind, pictured, inner);
+    if (scene.typing.kinds.has(node.type)) known.set(key, found); // a placeholder belongs to one node
+  }
+  return found;
 }
 
 function newShape(
