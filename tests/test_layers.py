@@ -25,7 +25,7 @@ ROWS = [
     "frame world limit inspector",
     "executor context body batch trace",
     "session store database faults jobs journal outputs queue sweep notebook board gallery",
-    "channel report worker library client doctor backup testing fixtures",
+    "channel report worker library client doctor backup testing fixtures template",
     "fleet hub dispatcher service",
     "server",
     "cli __main__",

@@ -273,7 +273,7 @@ def test_pictures_are_compared_within_a_tolerance() -> None:
     )
     with pytest.raises(AssertionError, match="the pictures are"):
         assert_images_close(PICTURE, other[:, :2])
-    with pytest.raises(AssertionError, match="^1 of 36"):
+    with pytest.raises(AssertionError, match=r"^1 of 36"):
         assert_images_close(PICTURE, torch.where(other == other[0, 1, 2, 0], float("nan"), PICTURE))
 
 

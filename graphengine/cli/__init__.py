@@ -27,6 +27,7 @@ from graphengine.cli.graph import graph
 from graphengine.cli.jobs import jobs
 from graphengine.cli.logs import logs
 from graphengine.cli.models import models
+from graphengine.cli.new_node import new_node
 from graphengine.cli.nodes import nodes
 from graphengine.cli.packs import packs
 from graphengine.cli.queue import queue
@@ -48,7 +49,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    *(run, validate, explain, format, diff, nodes, graph, gallery, schema),
+    *(run, validate, explain, format, diff, nodes, new_node, graph, gallery, schema),
     *(serve, submit, jobs, logs, fetch, cancel, retry, backup, doctor),
 ):
     app.command()(command)
