@@ -1,4 +1,4 @@
-"""Template: what a new pack of nodes begins with: one file, or a project that installs, with its own tests."""
+"""Template: what a new pack of nodes begins with: one file, or a project that installs, with its tests."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
 from graphengine import Image, Ui, node
+from pydantic import Field
 
 Amount = Annotated[float, Field(ge=0, le=4), Ui(widget="slider")]
 
@@ -69,6 +68,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+
 from $module import brighten
 
 WORKFLOW = Path(__file__).parent.parent / "workflows" / "$module.json"
@@ -129,11 +129,12 @@ FILES = {
 
 
 def module_of(name: str, taken: Collection[str] = ()) -> str:
-    """The module of a new pack of this name. PackError if it cannot have the name; `taken` are other packs."""
+    """The module of a new pack of this name. PackError if it cannot have it; `taken` are other packs."""
     module = name.replace("-", "_")
     if not NAME(module) or module.endswith("_"):
         raise PackError(
-            f"{name!r} cannot be a pack's name; write lower-case letters, digits, - and _, and begin with a letter"
+            f"{name!r} cannot be a pack's name; write lower-case letters, digits, - and _, and "
+            "begin with a letter"
         )
     if keyword.iskeyword(module) or keyword.issoftkeyword(module):
         raise PackError(f"{name!r} is a word of Python's; choose another name")

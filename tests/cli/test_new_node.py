@@ -25,7 +25,7 @@ def test_a_new_pack_installs_is_listed_and_passes_its_own_tests(graphengine, pro
     assert not any("$" in (made / name).read_text() for name in found)
     site = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-build-isolation",
-           "--disable-pip-version-check", "--no-warn-script-location", "--target", str(site), str(made)]  # fmt: skip
+           "--disable-pip-version-check", "--target", str(site), str(made)]  # fmt: skip
     subprocess.run(pip, check=True, capture_output=True, timeout=300)
     path = os.pathsep.join([str(site), *sys.path])
     environment = {"PYTHONPATH": path, "GRAPHENGINE_CACHE": str(cache)}
@@ -57,8 +57,8 @@ def test_its_files_have_their_canonical_form(graphengine, tmp_path):
     file = tmp_path / "pretty" / "workflows" / "pretty.json"
     assert Workflow.load(file).text() == file.read_text()
     for command in (["check"], ["format", "--check"]):
-        ruff = [sys.executable, "-m", "ruff", *command, "--isolated", "--line-length", "110", "pretty"]
-        subprocess.run(ruff, cwd=tmp_path, check=True, capture_output=True)
+        ruff = [sys.executable, "-m", "ruff", *command, "--isolated", "--line-length", "110", "."]
+        subprocess.run(ruff, cwd=tmp_path / "pretty", check=True, capture_output=True)
 
 
 def test_a_new_file_is_a_node_at_once(graphengine, tmp_path, monkeypatch):
