@@ -61,7 +61,7 @@ def test_a_broken_pack_is_told_and_spoils_nothing(process, tmp_path):
     done = process("nodes", PYTHONPATH=str(tmp_path), GRAPHENGINE_CACHE=str(tmp_path / "cache"))
     assert done.status == 0
     assert "flow.fold" in done.out
-    assert done.err == "broken_pack: RuntimeError: no good today\n"
+    assert done.err == f"broken_pack: {tmp_path}/broken_pack.py:1: RuntimeError: no good today\n"
 
 
 BLUR = """
