@@ -52,9 +52,7 @@ def test_a_command_is_understood_and_the_workflow_is_there(line, tmp_path, monke
 def test_every_command_and_setting_is_in_the_readme():
     shown = {shlex.split(line)[1] for line in COMMANDS if line.startswith("graphengine ")}
     commands = {
-        command.callback.__name__.replace("_", "-")
-        for command in app.registered_commands
-        if command.callback
+        command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback
     }
     assert shown == commands | {group.typer_instance.info.name for group in app.registered_groups}
     assert set(re.findall(r"GRAPHENGINE_\w+", README)) == {
