@@ -182,7 +182,7 @@ class Store:
                 return False
             with self.outputs.published(rows, lease, files):
                 faults.fault("finish.job")
-                end(rows, lease.job.id, self.clock(), state, error)
+                end(rows, lease.job.id, self.clock(), state, error if state == "failed" else "")
         return True
 
     def retry(self, id: str) -> Job:
