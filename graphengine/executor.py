@@ -37,6 +37,7 @@ from graphengine.cache import MISSING, Cache
 from graphengine.context import RunContext, show
 from graphengine.errors import Cancelled, OutOfMemory
 from graphengine.frame import Activity, Failed, Failure, Frame, Handed, LazyInput
+from graphengine.graph import set_aside
 from graphengine.inspector import Inspector
 from graphengine.keys import Key
 from graphengine.limit import TimeLimit
@@ -118,7 +119,8 @@ class Executor:
         outputs: dict[str, Any] = {}
         cancelled = False
         try:
-            self.drive(self.finish(root, plan.order, releases(plan)))
+            with set_aside(len(plan.order)):
+                self.drive(self.finish(root, plan.order, releases(plan)))
         except Cancelled:
             cancelled = True
         finally:

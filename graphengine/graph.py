@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+MANY = 50_000
+"""Steps of a run in which the garbage collector would walk the whole plan more than once."""
+
 
 class Link(NamedTuple):
     """`node.output`, or the bare name of an input of an enclosing body (`output` is then empty)."""
@@ -84,3 +87,20 @@ def no_collection() -> Iterator[None]:
     finally:
         if on:
             gc.enable()
+
+
+@contextmanager
+def set_aside(count: int) -> Iterator[None]:
+    """Collect garbage once where so many live objects are worth it, and leave out meanwhile what lives now.
+
+    The collector would walk all of it time and again while little is made.
+    """
+    if count < MANY or not gc.isenabled():
+        yield
+        return
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

@@ -234,7 +234,7 @@ class Store:
             with self.outputs.published(rows, lease, files):
                 faults.fault("finish.job")
                 rows.run("UPDATE jobs SET result = ? WHERE id = ?", plain, lease.job.id)
-                end(rows, lease.job.id, self.clock(), state, error)
+                end(rows, lease.job.id, self.clock(), state, error if state == "failed" else "")
         return True
 
     def retry(self, id: str) -> Job:

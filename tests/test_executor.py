@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import gc
 import threading
 from typing import Any
 
 import pytest
 from samples import TYPES, arrived, body, call, chain, fan, file, link, ran, run, shuffled, tree
 
-from graphengine import events
+from graphengine import events, graph
 from graphengine.cache import MISSING, Cache
 from graphengine.executor import Executor
 from graphengine.planner import plan
@@ -246,6 +247,19 @@ def test_a_graph_of_100_000_nodes(shape: Any, mixed: bool) -> None:
     assert run(text, cache) == whole
     if shape is chain:
         assert whole == {"value": 100_000}
+
+
+def test_while_a_large_plan_runs_the_collector_leaves_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "MANY", 10)
+    workflow, cache, left_out = Workflow.parse(chain(20)), Cache(), []
+
+    def watch(event: events.Event) -> None:
+        if isinstance(event, events.NodeStarted):
+            left_out.append(gc.get_freeze_count() > 0)
+
+    assert Executor(cache).run(plan(workflow, TYPES, cache), watch) == {"value": 20}
+    assert left_out == [True] * 20
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_chain_of_lazies_is_not_too_deep() -> None:
