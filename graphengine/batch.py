@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from graphengine import events
 from graphengine.cache import MISSING, Cache
-from graphengine.context import RunContext, show
+from graphengine.context import RunContext, finished
 from graphengine.frame import Frame
 from graphengine.keys import Key
 from graphengine.nodetype import NodeType
@@ -92,9 +92,7 @@ def together(engine: Engine, frame: Frame, steps: list[Step], keys: list[Key | N
         except Exception as error:
             engine.fail(frame, step, error)
         else:
-            engine.emit(events.NodeFinished(step.node, seconds))
-            if step.type.shows and frame.parent is None:
-                show(engine.emit, step, value)
+            finished(engine.emit, step, value, seconds, frame.parent is not None)
 
 
 def answers(engine: Engine, steps: list[Step], calls: list[Call]) -> list[Any]:

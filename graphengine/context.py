@@ -30,11 +30,16 @@ class Run(Protocol):
     temporary: tempfile.TemporaryDirectory[str] | None
 
 
-def show(emit: Callable[[events.Event], object], step: Step, value: Any) -> None:
-    """Show the pictures of what a step gave, of those outputs that have some.
+def finished(
+    emit: Callable[[events.Event], object], step: Step, value: Any, seconds: float, inside: bool
+) -> None:
+    """Tell that a step gave its value, and show the pictures of those outputs that have some; none in bodies.
 
     One that cannot be made is told in the log: what was given is good without it.
     """
+    emit(events.NodeFinished(step.node, seconds))
+    if inside or not step.type.shows:
+        return
     values = value if len(step.type.outputs) > 1 else (value,)
     for place, preview in step.type.shows:
         try:

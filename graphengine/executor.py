@@ -34,7 +34,7 @@ from graphengine import batch, events
 from graphengine.authoring import Folders
 from graphengine.body import BodyCall, BodyInput, Kept
 from graphengine.cache import MISSING, Cache
-from graphengine.context import RunContext, show
+from graphengine.context import RunContext, finished
 from graphengine.errors import Cancelled, OutOfMemory
 from graphengine.frame import Activity, Failed, Failure, Frame, Handed, LazyInput
 from graphengine.graph import set_aside
@@ -239,9 +239,7 @@ class Executor:
             except Exception as error:
                 self.fail(frame, step, error)
                 continue
-            self.emit(events.NodeFinished(step.node, seconds))
-            if kind.shows and not inside:
-                show(self.emit, step, value)
+            finished(self.emit, step, value, seconds, inside)
 
     def special(self, frame: Frame, step: Step) -> Activity:
         """A node with a Context, one that awaits the engine, or one that is not run on this thread."""
@@ -451,6 +449,4 @@ class Executor:
             for other in [f for f in self.later if f.parent is frame.parent and f.section is frame.section]:
                 del self.later[other]  # a loop may resume after a round only if all before it are whole
             return
-        self.emit(events.NodeFinished(step.node, seconds))
-        if step.type.shows and frame.parent is None:
-            show(self.emit, step, value)
+        finished(self.emit, step, value, seconds, frame.parent is not None)

@@ -128,9 +128,9 @@ class Kit:
         """The type of a node by its function or its id."""
         if isinstance(node, str):
             known = self.session.manifest.types
-            assert node in known, f"there is no node type {node!r}; `graphengine nodes` lists them all"
+            hold(node in known, f"there is no node type {node!r}; `graphengine nodes` lists them all")
             return Registry.only(self.session.manifest, [node])[node]
-        assert hasattr(node, "__graph_node__"), f"{node!r} is no node; mark it with @node"
+        hold(hasattr(node, "__graph_node__"), f"{node!r} is no node; mark it with @node")
         return read(node, node.__module__.partition(".")[0].lower(), "test")
 
     def run_node(self, node: Callable[..., Any] | str, /, **inputs: Any) -> Any:
@@ -156,21 +156,21 @@ class Kit:
         first = self.call(kind, arguments)
         for name, value in arguments.items():
             text = f"{kind.id} changes its input {name!r}; let it work on a copy, such as `{name}.clone()`"
-            assert print_of(codec, value) == before[name], text
+            hold(print_of(codec, value) == before[name], text)
         if not kind.cached:
             return first
         told = print_of(codec, first)
         text = f"{kind.id} gives two results for the same inputs; draw what is random from a Seed"
-        assert print_of(codec, self.call(kind, arguments)) == told, text
+        hold(print_of(codec, self.call(kind, arguments)) == told, text)
         if kind.cache == "disk":
             try:
                 again = codec.decode(codec.encode(first))
             except NotStorable as error:
                 raise AssertionError(f'{kind.id}: {error}; or mark the node cache="memory"') from error
-            assert print_of(codec, again) == told, f"{kind.id}: what it gives is another after it was stored"
+            hold(print_of(codec, again) == told, f"{kind.id}: what it gives is another after it was stored")
         stored = {name: through(codec, value) for name, value in arguments.items()}
         text = f"{kind.id} gives another result for inputs that were stored and read again"
-        assert print_of(codec, self.call(kind, stored)) == told, text
+        hold(print_of(codec, self.call(kind, stored)) == told, text)
         return first
 
     def run_workflow(self, source: Workflow | Mapping[str, Any] | str | Path, /, **inputs: Any) -> Result:
@@ -198,7 +198,7 @@ class Kit:
             elif port.seed:
                 found[name] = 0
             else:
-                assert port.default is not EMPTY, f"{kind.id} needs its input {name!r}; give it by name"
+                hold(port.default is not EMPTY, f"{kind.id} needs its input {name!r}; give it by name")
                 found[name] = argument(kind, port, port.default)
         return found
 
@@ -208,7 +208,7 @@ class Kit:
         if inspect.iscoroutine(value):
             value = asyncio.run(value) if kind.awaits == "io" else finished(kind, value)
         if not kind.outputs:
-            assert value is None, f"{kind.id} promises nothing, and gave {value!r:.80}"
+            hold(value is None, f"{kind.id} promises nothing, and gave {value!r:.80}")
             return value
         values = value if len(kind.outputs) > 1 else (value,)
         if not isinstance(values, tuple) or len(values) != len(kind.outputs):
@@ -301,6 +301,12 @@ def through(codec: Codec, value: Any) -> Any:
         return value
 
 
+def hold(true: bool, text: str) -> None:
+    """AssertionError with this text and no other, whatever Python or pytest makes of `assert`."""
+    if not true:
+        raise AssertionError(text)
+
+
 def assert_images_close(actual: Tensor, expected: Tensor | str | Path, tolerance: float = STEP) -> None:
     """Two pictures are the same, up to a tolerance; the second may be a file.
 
@@ -313,7 +319,7 @@ def assert_images_close(actual: Tensor, expected: Tensor | str | Path, tolerance
             drawn(actual).save(path)
             raise AssertionError(f"there was no picture {path}; it is there now: look at it, and test again")
         expected = loaded(path)
-    assert actual.shape == expected.shape, f"the pictures are {list(actual.shape)} and {list(expected.shape)}"
+    hold(actual.shape == expected.shape, f"the pictures are {list(actual.shape)} and {list(expected.shape)}")
     distance = (actual.detach().float().cpu() - expected.detach().float().cpu()).abs()
     wrong = ~(distance <= tolerance)
     if not wrong.any():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -31,6 +32,23 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         monkeypatch.setattr(socket, function, deny)
     yield attempts
     assert attempts == [], "the network was asked for"
+
+
+@pytest.fixture
+def clock() -> Any:
+    """A clock that stands still until a test moves it."""
+    from faults.scenes import Clock
+
+    return Clock(1000.0)
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Any) -> Iterator[Any]:
+    """A store of jobs that goes by that clock."""
+    from graphengine.store import Store
+
+    with Store(tmp_path / "store", clock=clock) as store:
+        yield store
 
 
 @pytest.fixture(scope="session")

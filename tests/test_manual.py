@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from safetensors.torch import save_file
+from suites import passed
 
 from graphengine.authoring import Folders
 from graphengine.cli import main
@@ -179,22 +178,7 @@ def test_a_command_of_the_manual_works(
 def test_the_tests_of_the_manual_pass(folder: Path, settings: Settings, manifest: Manifest) -> None:
     name = "test_manual.py"
     environment = {"GRAPHENGINE_NODES": str(folder), "GRAPHENGINE_CACHE": str(settings.cache)}
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-W",
-        "error",
-        "-p",
-        "graphengine.fixtures",
-        "test_manual.py",
-    ]
-    done = subprocess.run(
-        command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{FILES[name].count('def test_')} passed" in done.stdout
+    passed(folder / name, FILES[name].count("def test_"), **environment)
 
 
 def test_the_workflow_has_no_problems(settings: Settings, manifest: Manifest) -> None:

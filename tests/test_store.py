@@ -3,43 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from faults.scenes import Clock
+from storing import DRAFT, REQUEST, claimed, ended
 
 from graphengine.errors import Conflict, NotFound, OverLimit, StoreError
-from graphengine.jobs import Draft, Job, Lease, Request
+from graphengine.jobs import Draft, Request
 from graphengine.journal import EVENT_LIMIT
 from graphengine.store import Store
-
-REQUEST = Request('{"format": 1}', {"seed": 7, "prompt": "a tree"}, ("image",))
-DRAFT = Draft("picture.png", "image/png", b"a picture")
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock(1000.0)
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[Store]:
-    with Store(tmp_path / "store", clock=clock) as store:
-        yield store
-
-
-def claimed(store: Store, worker: str = "w") -> Lease:
-    lease = store.queue.claim(worker)
-    assert lease is not None
-    return lease
-
-
-def ended(store: Store, *drafts: Draft) -> Job:
-    job = store.submit(REQUEST)
-    assert store.finish(claimed(store), "done", drafts)
-    return store.job(job.id)
-
 
 # Submitting
 

@@ -6,31 +6,16 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from faults.scenes import Clock
+from storing import REQUEST
 
 from graphengine import database
 from graphengine.database import FIRST, MIGRATIONS, Database, Rows
 from graphengine.errors import StoreError
-from graphengine.jobs import Request
 from graphengine.store import Store
-
-REQUEST = Request('{"format": 1}', {"seed": 7, "prompt": "a tree"}, ("image",))
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock(1000.0)
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[Store]:
-    with Store(tmp_path / "store", clock=clock) as store:
-        yield store
 
 
 def test_what_is_written_is_durable_and_checked(store: Store) -> None:

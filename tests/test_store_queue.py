@@ -3,41 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from faults.scenes import Clock
+from storing import DRAFT, REQUEST, claimed, ended
 
 from graphengine.errors import Conflict
-from graphengine.jobs import Draft, Job, Lease, Request
 from graphengine.store import Store
-
-REQUEST = Request('{"format": 1}', {"seed": 7, "prompt": "a tree"}, ("image",))
-DRAFT = Draft("picture.png", "image/png", b"a picture")
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock(1000.0)
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[Store]:
-    with Store(tmp_path / "store", clock=clock) as store:
-        yield store
-
-
-def claimed(store: Store, worker: str = "w") -> Lease:
-    lease = store.queue.claim(worker)
-    assert lease is not None
-    return lease
-
-
-def ended(store: Store, *drafts: Draft) -> Job:
-    job = store.submit(REQUEST)
-    assert store.finish(claimed(store), "done", drafts)
-    return store.job(job.id)
 
 
 def order(store: Store) -> list[str]:

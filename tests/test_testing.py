@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import pytest
 import torch
 from pydantic import Field
+from suites import passed
 
 from graphengine import NO_CONTEXT, Body, Context, Image, Lazy, Mask, Seed, WireType, node
 from graphengine.config import Settings
@@ -339,20 +340,7 @@ def test_by_id(run_node, run_workflow, session, tmp_path):
 
 def test_the_plug_in_gives_fixtures_and_warns_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(SUITE)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-W",
-        "error",
-        "-p",
-        "graphengine.fixtures",
-        str(tmp_path),
-    ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout
+    passed(tmp_path / "test_mine.py", 2)
 
 
 def test_the_plug_in_imports_nothing_slow() -> None:
