@@ -9,6 +9,9 @@ from typing import Any
 from browser.serving import Server
 from playwright.sync_api import Locator, Page, expect
 
+MOST = 2000
+"""Edits that no test makes."""
+
 
 class Editor:
     """One window with the editor in it."""
@@ -123,6 +126,7 @@ class Editor:
         while undo.is_enabled():
             self.page.keyboard.press("Control+z")
             count += 1
+            assert count < MOST, "undo does nothing"
         return count
 
     def redone(self) -> int:
@@ -132,6 +136,7 @@ class Editor:
         while redo.is_enabled():
             self.page.keyboard.press("Control+Shift+z")
             count += 1
+            assert count < MOST, "redo does nothing"
         return count
 
     def menu(self, name: str) -> None:

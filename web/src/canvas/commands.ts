@@ -108,8 +108,6 @@ export function canvasCommands(tools: CanvasTools): readonly Command[] {
     if (problem) tools.tell(problem);
   };
   return [
-    { id: "undo", title: text.undo, group: groups.edit, keys: ["mod+z"], run: () => editor().undo(), enabled: () => activeTab().past.length > 0 },
-    { id: "redo", title: text.redo, group: groups.edit, keys: ["mod+shift+z", "mod+y"], run: () => editor().redo(), enabled: () => activeTab().future.length > 0 },
     edit("copy", text.copy, ["mod+c"], actions.copy),
     edit("cut", text.cut, ["mod+x"], () => {
       actions.copy();

@@ -10,6 +10,7 @@ import { useSettings, type Panel } from "@/store/settings";
 import { strings } from "@/strings";
 
 const { files, rail, run, shortcuts, tabs, bar } = strings.panels;
+const { groups, undo, redo } = strings.commands;
 
 async function saveAs(): Promise<void> {
   const name = await askText(files.saveAsName, slug(titleOf(activeTab())), files.save, "[a-z0-9][a-z0-9_\\-]{0,79}");
@@ -60,6 +61,14 @@ const COMMANDS: readonly Command[] = [
   { id: "tab.previous", title: tabs.previous, group: FILE, keys: ["alt+pageup"], everywhere: true, run: () => step(-1) },
   { id: "run.run", title: run.run, group: RUN, keys: ["mod+enter"], everywhere: true, run: () => runActive() },
   { id: "run.cancel", title: run.cancelTitle, group: RUN, keys: ["mod+shift+enter"], everywhere: true, run: cancelActive },
+  {
+    id: "undo", title: undo, group: groups.edit, keys: ["mod+z"],
+    run: () => useEditor.getState().undo(), enabled: () => activeTab().past.length > 0,
+  },
+  {
+    id: "redo", title: redo, group: groups.edit, keys: ["mod+shift+z", "mod+y"],
+    run: () => useEditor.getState().redo(), enabled: () => activeTab().future.length > 0,
+  },
   { id: "view.shortcuts", title: shortcuts.title, group: SHOW, keys: ["?"], run: () => useSettings.getState().setSheet(true) },
   { id: "view.form", title: `${bar.graph} / ${bar.form}`, group: SHOW, keys: ["alt+g"], everywhere: true, run: otherView },
   ...(["templates", "queue", "gallery", "problems", "models", "settings"] as const).map((panel, i) => ({

@@ -13,12 +13,14 @@ function database(): Promise<IDBDatabase> {
   return opened;
 }
 
+/** What a request gives, once the transaction is complete: before that, a page that goes away takes it along. */
 async function ask<T>(mode: IDBTransactionMode, work: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
-  const store = (await database()).transaction(STORE, mode).objectStore(STORE);
-  const request = work(store);
+  const transaction = (await database()).transaction(STORE, mode);
+  const request = work(transaction.objectStore(STORE));
   return new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error ?? new Error("the browser keeps nothing"));
+    transaction.oncomplete = () => resolve(request.result);
+    transaction.onerror = () => reject(request.error ?? new Error("the browser keeps nothing"));
+    transaction.onabort = transaction.onerror;
   });
 }
 

@@ -11,7 +11,7 @@ import { untouched, useEditor } from "@/store/editor";
 /** After which pause a change is written, in milliseconds. */
 const PAUSE = 120;
 const WINDOW = "graphengine.window";
-const LAST = "graphengine.last";
+const LAST = "graphengine.last.";
 
 let id = "";
 
@@ -28,21 +28,26 @@ export async function restoreDraft(): Promise<boolean> {
 /** Write every change from now on, until the returned function is called. */
 export function keepDrafts(): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let pending = false;
+  let made = 0;
+  let kept = 0;
   const flush = () => {
     clearTimeout(timer);
     timer = undefined;
-    pending = false;
-    void put(id, now()).then(forgetLast, () => undefined);
+    const written = made;
+    const keep = () => {
+      kept = Math.max(kept, written);
+      if (kept === made) forgetLast(id);
+    };
+    void put(id, now()).then(keep, () => undefined);
   };
   const later = () => {
-    pending = true;
+    made += 1;
     timer ??= setTimeout(flush, PAUSE);
   };
   const leave = () => {
-    if (!pending) return;
+    if (kept === made) return;
     try {
-      localStorage.setItem(LAST, JSON.stringify({ id, text: now() })); // the other box has no time any more
+      localStorage.setItem(LAST + id, now()); // the other box has no time any more
     } catch {
       flush();
     }
@@ -57,7 +62,7 @@ export function keepDrafts(): () => void {
   ];
   window.addEventListener("pagehide", leave);
   return () => {
-    if (pending) flush();
+    if (kept !== made) flush();
     for (const stop of stops) stop();
     window.removeEventListener("pagehide", leave);
   };
@@ -69,9 +74,14 @@ function now(): string {
   return written({ tabs, active, runs: Object.values(useRuns.getState().runs) });
 }
 
-function forgetLast(): void {
+/** What a window kept last: as it went away, else before. */
+async function newest(window: string): Promise<string | undefined> {
+  return localStorage.getItem(LAST + window) ?? (await take(window));
+}
+
+function forgetLast(window: string): void {
   try {
-    localStorage.removeItem(LAST);
+    localStorage.removeItem(LAST + window);
   } catch {
     // a browser that keeps nothing has nothing to forget
   }
@@ -100,17 +110,13 @@ async function hold(name: string): Promise<boolean> {
 
 async function found(): Promise<Draft | null> {
   try {
-    const last = JSON.parse(localStorage.getItem(LAST) ?? "null") as { id: string; text: string } | null;
-    if (last?.id === id) {
-      const draft = read(last.text);
-      if (draft) return draft;
-    }
-    const mine = await take(id);
+    const mine = await newest(id);
     if (mine !== undefined) return read(mine);
     for (const other of (await keys()).toReversed()) {
       if (!("locks" in navigator) || !(await hold(other))) continue;
-      const text = await take(other);
+      const text = await newest(other);
       await drop(other);
+      forgetLast(other);
       const draft = text === undefined ? null : read(text);
       if (draft && !draft.tabs.every(untouched)) {
         await put(id, written(draft));
