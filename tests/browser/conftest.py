@@ -20,7 +20,7 @@ FLAGS = [
 SHOTS = Path(__file__).parent / "shots"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def built() -> Path:
     """The editor, built from its source as it is now."""
     done = subprocess.run([sys.executable, str(ROOT / "web/build.py")], capture_output=True, text=True)
@@ -28,13 +28,13 @@ def built() -> Path:
     return ROOT / "web/dist"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cache of all servers: reading the node types takes seconds."""
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared(built: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server that most tests ask."""
     server = Server(tmp_path_factory.mktemp("server"), cache)
@@ -52,14 +52,14 @@ def server(shared: Server) -> Server:
     return shared
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
-    """Playwright's driver."""
+    """Playwright's driver. While it is there, this thread has an event loop that runs: not for the tests of others."""
     with sync_playwright() as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium(playwright: Playwright) -> Iterator[Browser]:
     """Debian's Chromium."""
     names = ("chromium", "chromium-browser", "google-chrome")

@@ -10,7 +10,7 @@ const marks = (tab: string) =>
   Object.fromEntries(Object.entries(useLive.getState().tabs[tab] ?? {}).map(([id, node]) => [id, node.mark]));
 
 beforeEach(() => {
-  useRuns.setState({ runs: {}, shown: {} });
+  useRuns.setState({ runs: {}, shown: {}, asking: 0, early: [] });
   useLive.setState({ tabs: {} });
 });
 
@@ -30,6 +30,18 @@ describe("events of a run", () => {
   it("of a run that nobody here asked for change nothing", () => {
     apply("other", { event: "run_planned", steps: ["a"], cached: [], skipped: [] });
     expect(useLive.getState().tabs).toEqual({});
+  });
+  it("that came before the answer with its id count from the first on", () => {
+    const runs = useRuns.getState();
+    runs.ask();
+    apply("j", { event: "job", state: "running" }, { event: "run_planned", steps: ["a"], cached: [], skipped: [] },
+      { event: "node_finished", node: "a", seconds: 0.1 }, { event: "job", state: "done" });
+    apply("other", { event: "job", state: "running" });
+    runs.begin("t", "j");
+    runs.answered();
+    expect(useRuns.getState().runs["j"]).toMatchObject({ state: "done", through: 1 });
+    expect(marks("t")).toEqual({ a: "done" });
+    expect(useRuns.getState()).toMatchObject({ asking: 0, early: [] });
   });
   it("change one node and leave the others the same objects", () => {
     useRuns.getState().begin("t", "j");

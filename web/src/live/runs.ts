@@ -32,6 +32,12 @@ export interface RunState {
   readonly runs: Readonly<Record<string, Run>>;
   /** The run that each tab shows. */
   readonly shown: Readonly<Record<string, string>>;
+  /** How many runs are being asked for, and what was told meanwhile of runs that this page does not know (yet). */
+  readonly asking: number;
+  readonly early: readonly Entry[];
+  /** A run is asked for: its events may come before its id does. `answered` says that the id is here, or never comes. */
+  ask(): void;
+  answered(): void;
   begin(tab: string, job: string): void;
   forgetTab(tab: string): void;
   restore(runs: readonly Pick<Run, "tab" | "job" | "asked">[]): void;
@@ -49,13 +55,19 @@ const KEPT = 200;
 export const useRuns = create<RunState>()((set, get) => ({
   runs: {},
   shown: {},
-  begin: (tab, job) =>
+  asking: 0,
+  early: [],
+  ask: () => set(({ asking }) => ({ asking: asking + 1 })),
+  answered: () => set(({ asking, early }) => ({ asking: asking - 1, early: asking > 1 ? early : [] })),
+  begin: (tab, job) => {
     set((state) => {
       const runs = newest({ ...state.runs, [job]: { ...FRESH, ...state.runs[job], tab, job, asked: Date.now() } });
       const now = state.runs[state.shown[tab] ?? ""];
       const idle = !now || ended(now.state);
       return { runs, shown: idle ? { ...state.shown, [tab]: job } : state.shown };
-    }),
+    });
+    get().apply(get().early.filter((entry) => entry.job === job));
+  },
   forgetTab: (tab) => {
     set((state) => ({
       runs: Object.fromEntries(Object.entries(state.runs).filter(([, run]) => run.tab !== tab)),
@@ -75,6 +87,10 @@ export const useRuns = create<RunState>()((set, get) => ({
     const runs = { ...get().runs };
     const shown = { ...get().shown };
     const marks = new Map<string, Record<string, NodeLive>>();
+    if (get().asking) {
+      const early = entries.filter(({ job }) => !runs[job]);
+      if (early.length) set((state) => ({ early: [...state.early, ...early] }));
+    }
     for (const { job, event } of entries) {
       const run = runs[job];
       if (!run) continue;

@@ -5,7 +5,7 @@ import { put, sheet, type Document } from "@/graph/document";
 import { numeric } from "@/graph/number";
 import { useServer } from "@/live/link";
 import { ended, useRuns } from "@/live/runs";
-import { perform, refreshLine } from "@/session/refresh";
+import { attempt, perform, refreshLine, refreshOutputs } from "@/session/refresh";
 import { openSeeds, seedsOf } from "@/session/seeds";
 import { activeTab, useEditor } from "@/store/editor";
 import { tell } from "@/store/notices";
@@ -25,9 +25,8 @@ export function runActive(count = useSettings.getState().batch): void {
 async function submitAll(tab: string, document: Document, count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
     try {
-      const job = await client.submit(counted(document, i), key());
-      useRuns.getState().begin(tab, job.id);
-      if (i === count - 1) await noteSeeds(tab, job.id);
+      const job = await submit(tab, counted(document, i));
+      if (i === count - 1) await noteSeeds(tab, job);
     } catch (error) {
       if (!(error instanceof Refusal) || !error.problems.length) throw error;
       refused(tab, error);
@@ -41,6 +40,20 @@ async function submitAll(tab: string, document: Document, count: number): Promis
     });
   }
   await refreshLine();
+}
+
+/** One run of a tab's workflow, followed from its first event on; its job. A short one may be over when its id comes. */
+async function submit(tab: string, document: Document): Promise<string> {
+  const runs = useRuns.getState();
+  runs.ask();
+  try {
+    const job = await client.submit(document, key());
+    runs.begin(tab, job.id);
+    if (ended(useRuns.getState().runs[job.id]?.state ?? "")) attempt(refreshOutputs(job.id));
+    return job.id;
+  } finally {
+    runs.answered();
+  }
 }
 
 /** A name that makes the same request twice one run. */
