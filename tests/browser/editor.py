@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from browser.serving import Server
 from playwright.sync_api import Locator, Page, expect
+
+from browser.serving import Server
 
 MOST = 2000
 """Edits that no test makes."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page, expect
+
 from browser.editor import Editor
 from browser.serving import ROOT, Server
-from playwright.sync_api import Page, expect
 
 AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
 PANELS = ("Templates", "Queue", "Gallery", "Problems", "Models", "Settings")

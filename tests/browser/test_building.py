@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from browser.editor import Editor
 from playwright.sync_api import expect
+
+from browser.editor import Editor
 
 WIRES = (
     ("load_model.text_encoder", "encode_text.encoder"),

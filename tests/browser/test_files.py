@@ -6,10 +6,10 @@ import json
 import urllib.request
 from pathlib import Path
 
-from browser.editor import Editor
-from browser.serving import ROOT, TOKEN, Server
 from playwright.sync_api import Page, expect
 
+from browser.editor import Editor
+from browser.serving import ROOT, TOKEN, Server
 from graphengine.workflow import Workflow
 
 WORKFLOW = ROOT / "workflows/text_to_image.json"

@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page, expect
+
 from browser.editor import Editor
 from browser.serving import Server
 from browser.test_files import SMALL
-from playwright.sync_api import Page, expect
 
 
 @pytest.fixture

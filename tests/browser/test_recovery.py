@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page, expect
+
 from browser.editor import Editor
 from browser.serving import Server
-from playwright.sync_api import Page, expect
 
 
 @pytest.fixture

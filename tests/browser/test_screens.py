@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
 from browser.conftest import SHOTS
 from browser.editor import Editor
 from browser.serving import ROOT, Server
-from PIL import Image
-from playwright.sync_api import Page, expect
 
 PICTURES = ROOT / "web/pictures"
 """The pictures of the README: `make pictures` copies them there."""

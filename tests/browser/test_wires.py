@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import random
 
-from browser.editor import Editor, middle
 from playwright.sync_api import expect
+
+from browser.editor import Editor, middle
 
 TWO = {
     "format": 1,
