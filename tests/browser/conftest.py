@@ -55,7 +55,7 @@ def server(shared: Server) -> Server:
 
 @pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
-    """Playwright's driver. While it is there, this thread has an event loop that runs: not for the tests of others."""
+    """Playwright's driver. While it is there this thread has an event loop, which other tests do not bear."""
     with sync_playwright() as found:
         yield found
 
