@@ -73,6 +73,9 @@ class Settings(BaseSettings):
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
         description="Where models run: `cpu`, `mps`, `cuda`, `cuda:1`; `auto` takes a GPU if there is one.",
     )
+    dev: bool = Field(
+        default=False, description="Read packs anew when their files change, for who writes nodes."
+    )
     attempts: int = Field(
         default=3, ge=1, le=100, description="How often the server begins a job whose worker is lost."
     )

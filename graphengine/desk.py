@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from graphengine.config import Settings
 from graphengine.errors import Problem, WorkflowError
 from graphengine.expansion import expansion
 from graphengine.packs import reachable
-from graphengine.registry import Manifest, Registry
+from graphengine.registry import Manifest, Registry, manifest_file
 from graphengine.requirements import recorded
 from graphengine.upgrade import upgraded
 from graphengine.workflow import Workflow
@@ -35,8 +35,9 @@ class Desk:
         cache, nodes = self.settings.cache, self.settings.nodes
         found = Manifest.of(cache, nodes) if "torch" not in sys.modules else Manifest.stored(cache, nodes)
         if found is None:
+            file = manifest_file(cache, nodes)
             found = Registry.every(nodes).manifest
-            found.store(cache, nodes)
+            found.store(file, cache, nodes)
         reachable(found.packs)
         return found
 
@@ -67,7 +68,21 @@ class Desk:
 
     def check(self, workflow: Workflow) -> list[Problem]:
         """Everything that is wrong with a workflow."""
-        return check(workflow, self.manifest.types)
+        found, broken = check(workflow, self.manifest.types), dict(self.broken)
+        return [self.blamed(workflow, problem, broken) for problem in found] if broken else found
+
+    @property
+    def broken(self) -> Iterator[tuple[str, str]]:
+        """The packs that cannot be used, with what is wrong with each."""
+        return ((problem.pack, problem.text) for problem in self.manifest.problems)
+
+    def blamed(self, workflow: Workflow, problem: Problem, broken: Mapping[str, str]) -> Problem:
+        """A problem as it is, or, where a node type is missing with its pack, what is wrong with that."""
+        node = workflow.nodes.get(problem.node)
+        if node is None or node.type in self.manifest.types:
+            return problem
+        why = broken.get(node.type.partition(".")[0])
+        return problem._replace(text=f"there is no node type {node.type!r}: {why}") if why else problem
 
     def submit(self, workflow: Workflow, inputs: Mapping[str, Any] | None = None) -> Workflow:
         """The workflow as it will run: named inputs set, seeds drawn, and what it requires written down.

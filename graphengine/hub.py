@@ -46,6 +46,7 @@ class Hub:
         """The number of the newest event."""
         self.newest: deque[Entry] = deque(maxlen=KEPT)
         self.turn, self.sight, self.dirty = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.renewal = asyncio.Event()
         self.pictures: dict[tuple[str, str], tuple[int, Preview]] = {}
         self.shown = 0
         self.task: asyncio.Task[None] | None = None
@@ -92,6 +93,11 @@ class Hub:
         turn.set()
         sight, self.sight = self.sight, asyncio.Event()
         sight.set()
+
+    def renewed(self) -> None:
+        """The node types have changed."""
+        renewal, self.renewal = self.renewal, asyncio.Event()
+        renewal.set()
 
     async def lost(self, since: int) -> bool:
         """Whether events after this number are not there any more."""

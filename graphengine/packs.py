@@ -159,6 +159,12 @@ def forget(pack: Pack) -> None:
         del sys.modules[name]
 
 
+def loaded(packs: Iterable[Pack]) -> list[str]:
+    """The modules of some packs that this process has imported."""
+    tops = {pack.module.partition(".")[0] for pack in packs}
+    return [name for name in sys.modules if name.partition(".")[0] in tops]
+
+
 def files(pack: Pack) -> list[Path]:
     """The Python files of a pack, and of a package their folders too: what tells whether it has changed."""
     places: list[str] = [pack.place] if pack.place else []

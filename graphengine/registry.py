@@ -36,7 +36,7 @@ from graphengine.graph import no_collection
 from graphengine.nodetype import NodeType
 from graphengine.packs import BrokenPack, Pack, files, in_folders, installed, reachable
 from graphengine.signature import read
-from graphengine.source import CodeVersions, place_in, place_of
+from graphengine.source import CodeVersions, place_in, place_of, trace_in
 from graphengine.types import WireType
 
 __all__ = ["BrokenPack", "Manifest", "Pack", "Registry", "installed", "manifest_file"]
@@ -62,8 +62,7 @@ class Manifest:
     def stored(cls, cache: Path, nodes: Sequence[Path] = ()) -> Manifest | None:
         """The manifest of the packs as they are now, those in folders too, if one was stored; None else."""
         try:
-            data = json.loads(manifest_file(cache, nodes).read_bytes())
-            return cls.from_json(data)
+            return cls.parse(manifest_file(cache, nodes).read_bytes())
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -73,21 +72,25 @@ class Manifest:
 
         `nodes` are the folders of packs that are not installed.
         """
-        found = cls.stored(cache, nodes)
+        found, file = cls.stored(cache, nodes), manifest_file(cache, nodes)
         if found is None:
             with tempfile.TemporaryDirectory(prefix="graphengine-") as folder:
-                file = Path(folder, "manifest.json")
-                command = [sys.executable, "-m", "graphengine.registry", str(file), *map(str, nodes)]
+                made = Path(folder, "manifest.json")
+                command = [sys.executable, "-m", "graphengine.registry", str(made), *map(str, nodes)]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
-                if not file.exists():
+                if not made.exists():
                     raise PackError(f"the packs could not be loaded:\n{done.stderr.strip()}")
-                found = cls.from_json(json.loads(file.read_bytes()))
-            found.store(cache, nodes)
+                found = cls.parse(made.read_bytes())
+            found.store(file, cache, nodes)
         return found
 
-    def store(self, cache: Path, nodes: Sequence[Path] = ()) -> None:
-        """Keep it for other processes; a folder that cannot be written costs them the time, not the run."""
-        file = manifest_file(cache, nodes)
+    def store(self, file: Path, cache: Path, nodes: Sequence[Path] = ()) -> None:
+        """Keep it for other processes, if the packs are still what they were when `file` was their place.
+
+        A folder that cannot be written costs them the time, not the run.
+        """
+        if file != manifest_file(cache, nodes):
+            return
         try:
             write_atomically(file, self.data())
             for old in sorted(file.parent.glob("*.json"), key=lambda f: f.stat().st_mtime)[:-KEPT]:
@@ -115,6 +118,11 @@ class Manifest:
     def converters(self) -> list[dict[str, Any]]:
         """The nodes that make one type of another: `from`, `to`, `node`, `input` and `output`."""
         return [found for kind in self.types.values() if (found := kind.conversion())]
+
+    @classmethod
+    def parse(cls, data: bytes) -> Manifest:
+        """The inverse of `data`."""
+        return cls.from_json(json.loads(data))
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Manifest:
@@ -176,7 +184,7 @@ class Registry:
         except (Exception, SystemExit) as error:
             own = files(pack)
             place = place_in(error, own) or (str(own[0]) if own else pack.module)
-            trace = "" if isinstance(error, PackError) else traceback.format_exc()
+            trace = "" if isinstance(error, PackError) else trace_in(error, own)
             self.problems.append(BrokenPack(pack.name, f"{place}: {in_words(error)}", trace))
 
     def add(self, pack: Pack) -> None:

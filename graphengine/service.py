@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -18,13 +19,14 @@ from graphengine.catalogue import Catalogue, size_of
 from graphengine.config import Settings
 from graphengine.desk import Desk
 from graphengine.dispatcher import Dispatcher
-from graphengine.errors import NotFound, Problem, StoreError, Unavailable, WorkflowError
+from graphengine.errors import NotFound, PackError, Problem, StoreError, Unavailable, WorkflowError
 from graphengine.fleet import Fleet, LocalFleet, WorkerState
 from graphengine.hub import Hub
 from graphengine.jobs import TRACE, Accepted, Job, Output, Page, Request, State
 from graphengine.library import Library
+from graphengine.loader import Loader
 from graphengine.queue import LEASE, Place
-from graphengine.registry import Manifest
+from graphengine.registry import BrokenPack, Manifest, manifest_file
 from graphengine.requirements import recorded
 from graphengine.resources import workflows
 from graphengine.store import Store
@@ -36,6 +38,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS = 4
+GLANCE = 0.2
+"""Seconds between two looks at the files of packs."""
 TIDY = 60.0
 """Seconds between two rounds of tidying up."""
 
@@ -122,7 +126,8 @@ class Service:
         )
         await self.dispatcher.start()
         self.desk = Counter(settings, (self.uploads,))
-        self.tasks = {asyncio.create_task(task) for task in (self.learning(), self.tidying())}
+        loops = [self.learning(), self.tidying(), *([self.watching()] if settings.dev else [])]
+        self.tasks = {asyncio.create_task(loop) for loop in loops}
 
     async def close(self, grace: float = 10.0) -> None:
         """End: no new job begins, those that run may end within `grace` seconds, else they are given back."""
@@ -143,6 +148,33 @@ class Service:
             except Exception:
                 log.exception("the node types are not known yet")
                 await asyncio.sleep(TIDY / 12)
+
+    async def watching(self) -> None:
+        """Take the node types as the packs' files are now, whenever these change."""
+        settings, loader, seen = self.settings, Loader(self.settings), Path()
+        try:
+            await self.types()
+            while True:
+                file = await asyncio.to_thread(manifest_file, settings.cache, settings.nodes)
+                if file != seen:
+                    seen = file
+                    await self.renew(loader)
+                    await asyncio.to_thread(loader.warm)
+                await asyncio.sleep(GLANCE)
+        finally:
+            loader.close()
+
+    async def renew(self, loader: Loader) -> None:
+        """Take the node types as they are now, and tell those who look at them."""
+        try:
+            manifest = await asyncio.to_thread(loader.load)
+        except PackError as error:
+            log.error("%s", error)
+            manifest = replace(self.manifest, problems=(BrokenPack("all packs", str(error), ""),))
+        if manifest.data() != self.manifest.data():
+            self.desk = Counter(self.settings, (self.uploads,))
+            self.desk.manifest = self.manifest = manifest
+            self.hub.renewed()
 
     async def tidying(self) -> None:
         """Keep outputs and events within their limits."""

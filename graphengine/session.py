@@ -30,7 +30,8 @@ from graphengine.notebook import Result, drawing, in_short, output_types, report
 from graphengine.plan import Plan
 from graphengine.planner import plan
 from graphengine.pool import ModelPool
-from graphengine.registry import Registry
+from graphengine.registry import Manifest, Registry
+from graphengine.renewal import Renewal
 from graphengine.trace import Trace, during
 from graphengine.workflow import Workflow
 
@@ -80,7 +81,7 @@ class Session(Desk):
     @cached_property
     def codec(self) -> Codec:
         """How values are stored; it makes classes of the packs only."""
-        return Codec({pack.module.partition(".")[0] for pack in self.manifest.packs})
+        return Codec(packages(self.manifest))
 
     @cached_property
     def cache(self) -> Cache:
@@ -98,6 +99,26 @@ class Session(Desk):
         nodes = expansion(workflow, self.manifest.types).workflow.nodes.values()
         missing = {node.type for node in nodes} - self.bound.keys()
         self.bound |= Registry.only(self.manifest, sorted(missing))
+        if self.settings.dev and missing:
+            self.renewal.note(self.manifest.packs)
+
+    @cached_property
+    def renewal(self) -> Renewal:
+        """What was imported of the packs, where their files may change meanwhile."""
+        return Renewal(self.settings)
+
+    def renew(self) -> None:
+        """Take the packs as their files are now. What depends on code that is the same stays in the cache.
+
+        Not while something runs.
+        """
+        if self.renewal.due():
+            self.renewal.forget()
+            self.bound = {}
+            for name in ("manifest", "folders"):
+                vars(self).pop(name, None)
+            self.codec.packages |= packages(self.manifest)
+            self.pool.folders = self.folders
 
     def plan(self, workflow: Workflow, targets: Sequence[str] = ()) -> Plan:
         """What a submitted workflow would run, and what is cached."""
@@ -270,6 +291,11 @@ class Session(Desk):
             yield
         finally:
             self.cache = before
+
+
+def packages(manifest: Manifest) -> set[str]:
+    """The import packages of the packs."""
+    return {pack.module.partition(".")[0] for pack in manifest.packs}
 
 
 class Runnable(NamedTuple):

@@ -88,6 +88,14 @@ def place_in(error: BaseException, files: Collection[Path]) -> str:
     return found
 
 
+def trace_in(error: BaseException, files: Collection[Path]) -> str:
+    """The traceback of an exception from the first line in some files on; what led there is of no use."""
+    trace = error.__traceback__
+    while trace is not None and Path(trace.tb_frame.f_code.co_filename) not in files:
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace))
+
+
 def source_file(module: str) -> Path | None:
     """The Python file of a module; None if it has none, or is no module. Nothing is imported."""
     top, *parts = module.split(".")

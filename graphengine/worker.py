@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from graphengine.channel import Channel, Message
@@ -63,6 +63,8 @@ class Worker:
         self.unwanted: set[tuple[str, int]] = set()
         """Orders that were cancelled before they ended."""
         self.over = Event()
+        self.turn = Lock()
+        """Held while the packs are read anew, or a question is answered that needs them."""
 
     def hear(self, message: Message) -> None:
         """Do what a message says; a job is only noted. By the thread that listens."""
@@ -104,6 +106,7 @@ class Worker:
         head: dict[str, Any] = {"kind": "ended", "job": order.job, "epoch": order.epoch}
         self.current = order
         try:
+            self.renew()
             head |= self.attempt(order)
         except Cancelled:
             head |= {"state": "cancelled"}
@@ -119,6 +122,12 @@ class Worker:
         self.send(Message(head))
         if head["state"] != "done":
             self.give_back()
+
+    def renew(self) -> None:
+        """Where nodes are being written, run them as they are now."""
+        if self.session.settings.dev:
+            with self.turn:
+                self.session.renew()
 
     def attempt(self, order: Order) -> dict[str, Any]:
         """Run a job: its state, why it failed, its files, and the plain values that it gave."""
@@ -177,7 +186,10 @@ class Worker:
         """Answer a question; what is wrong with it goes back by the name of its error."""
         said: dict[str, Any] = {"kind": "answer", "call": head["call"]}
         try:
-            said["value"] = getattr(self, f"ask_{head['what']}")(**head["arguments"])
+            if self.current is None:
+                self.renew()
+            with self.turn:
+                said["value"] = getattr(self, f"ask_{head['what']}")(**head["arguments"])
         except WorkflowError as error:
             said |= {"error": "WorkflowError", "problems": [list(p) for p in error.problems]}
         except GraphEngineError as error:
@@ -277,6 +289,8 @@ def main() -> None:
     Thread(target=worker.beat, daemon=True, name="graphengine-beat").start()
     # Which device `auto` is, torch knows; one that is named is ready before torch is.
     device = "cpu" if settings.device == "cpu" else session.pool.device.name
+    if settings.dev:
+        session.renewal  # noqa: B018 - from here on, changes of the packs are seen
     session.manifest  # noqa: B018 - so that the first job need not wait for it
     channel.send(Message({"kind": "ready", "device": device, "pid": os.getpid(), "memory": memory()}))
     worker.work()

@@ -27,7 +27,7 @@ from graphengine.errors import WorkflowError
 from graphengine.graph import Graph, Link
 from graphengine.nodetype import NodeType
 from graphengine.reader import DEPTH, NESTED
-from graphengine.registry import Manifest, Registry, installed
+from graphengine.registry import Manifest, Registry, installed, manifest_file
 from graphengine.signature import read
 from graphengine.workflow import Workflow
 
@@ -87,7 +87,7 @@ def refusal(call: Any, *args: Any, **named: Any) -> str:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache that holds the manifest of the installed packs."""
     folder = tmp_path_factory.mktemp("cache")
-    Registry.load(installed()).manifest.store(folder)
+    Registry.load(installed()).manifest.store(manifest_file(folder), folder)
     return folder
 
 

@@ -125,8 +125,9 @@ MINE = TYPES | {t.id: t for t in (read(f, "t", f.__name__) for f in FUNCTIONS)}
 def go(text: str, limit: float) -> tuple[dict[str, Any], Executor, list[Any]]:
     """Run a file with a limit; gives the outputs, the executor, and what was told."""
     executor, told, cache = Executor(Cache(), limit=limit), list[Any](), Cache()
+    others = {*threading.enumerate()}
     outputs = executor.run(plan(Workflow.parse(text), MINE, cache), told.append)
-    assert not [t for t in threading.enumerate() if t.name.startswith("graphengine")]
+    assert {t.name for t in threading.enumerate() if t not in others} == set()
     return outputs, executor, told
 
 

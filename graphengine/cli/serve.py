@@ -39,7 +39,7 @@ def serve(
     key: Annotated[Path | None, typer.Option(help="PEM file of the certificate's key.")] = None,
     open: Annotated[bool, typer.Option("--open", help="Want no token from anybody.")] = False,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the editor.")] = False,
-    dev: Annotated[bool, typer.Option("--dev", help="Let the editor's development server ask.")] = False,
+    dev: Annotated[bool, typer.Option("--dev", help="Read packs anew when their files change.")] = False,
 ) -> None:
     """Run the server: the queue, its workers, the HTTP API and the editor. Ctrl-C ends it."""
     import asyncio
@@ -55,7 +55,9 @@ def serve(
     if (certificate is None) != (key is None) and certificate is None:
         raise typer.BadParameter("--key is the key of a certificate; give --certificate too")
     devices = [settings(device=name).device for name in device or ()]
-    found = settings(nodes, host=host, port=port, data=data, device=devices[0] if devices else None)
+    found = settings(
+        nodes, host=host, port=port, data=data, device=devices[0] if devices else None, dev=dev or None
+    )
     hosts = frozenset(name.lower() for name in allowed_host or ())
     for origin in allowed_origin or ():
         if normal(origin) is None:
@@ -65,11 +67,12 @@ def serve(
     tls = context(certificate, key) if certificate else None
     with presence.alone(found.data):
         listener = listening(found.host, found.port)
+        origins = {origin.lower() for origin in allowed_origin or ()}
         access = Access(
             token,
             listener.getsockname()[1],
             hosts | ({shown(found.host)} - {"0.0.0.0", "[::]"}),
-            frozenset(origin.lower() for origin in allowed_origin or ()) | (DEV if dev else frozenset()),
+            frozenset(origins | (DEV if found.dev else set())),
             frozenset(plain(address) for address in trusted_proxy or ()),
             tls is not None,
         )

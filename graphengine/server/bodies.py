@@ -232,10 +232,11 @@ class Pack(Given):
 
 
 class PackProblem(Given):
-    """A pack, or a node in it, that cannot be used."""
+    """A pack, or a node in it, that cannot be used; `trace` is told to who writes packs (`serve --dev`)."""
 
     pack: str
     text: str
+    trace: str = ""
 
 
 class Nodes(Given):

@@ -115,7 +115,8 @@ class Streams:
         )
         await socket.prepare(request)
         self.sockets.add(socket)
-        tasks = [asyncio.create_task(self.told(socket, hub, since, job)), asyncio.create_task(heard(socket))]
+        loops = (self.told(socket, hub, since, job), self.renewals(socket, hub), heard(socket))
+        tasks = [asyncio.create_task(loop) for loop in loops]
         if previews:
             tasks.append(asyncio.create_task(self.shown(socket, hub, job)))
         try:
@@ -150,6 +151,11 @@ class Streams:
         async with aclosing(hub.previews(job)) as pictures:
             async for preview in pictures:
                 await self.send(socket, framed(preview))
+
+    async def renewals(self, socket: web.WebSocketResponse, hub: Hub) -> None:
+        """Say whenever the node types have changed. TimeoutError if it is not read."""
+        while await hub.renewal.wait():
+            await self.send(socket, json.dumps({"nodes": True}))
 
     async def send(self, socket: web.WebSocketResponse, message: str | bytes) -> None:
         """Send a message, and wait until most of it is on its way."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 
 Row = tuple[str, str, str]
-PARTS = ("engine", "shell", "diffusion", "service", "editor")
+PARTS = ("engine", "shell", "diffusion", "service", "packs", "editor")
 
 
 def main() -> None:

@@ -17,10 +17,10 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 class Server:
-    """One server on a port of its own, with its data in a folder."""
+    """One server on a port of its own, with its data in a folder; `options` are those of the command."""
 
-    def __init__(self, folder: Path, cache: Path) -> None:
-        self.folder, self.cache = folder, cache
+    def __init__(self, folder: Path, cache: Path, *options: str) -> None:
+        self.folder, self.cache, self.options = folder, cache, options
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -44,7 +44,7 @@ class Server:
             "GRAPHENGINE_OUTPUTS": str(self.folder / "out"),
             "GRAPHENGINE_DEVICE": "cpu",
         }
-        command = [sys.executable, "-m", "graphengine", "serve", "--port", str(self.port)]
+        command = [sys.executable, "-m", "graphengine", "serve", "--port", str(self.port), *self.options]
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log, cwd=ROOT, start_new_session=True

@@ -308,6 +308,9 @@ export const strings = {
       go: (node: string) => `Go to ${node}`,
       count: (count: number) => (count === 1 ? "1 problem" : `${count} problems`),
       packs: "Packs that could not be loaded",
+      broken: (pack: string) => `The pack ${pack} has a mistake`,
+      mended: (pack: string) => `The pack ${pack} can be used again`,
+      trace: "Traceback",
     },
     models: {
       none: "No models are under the model roots.",

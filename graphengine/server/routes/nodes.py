@@ -22,7 +22,7 @@ async def listed(call: Call) -> Answer:
     site = call.site
     manifest = await site.service.types()
     if not site.nodes or site.nodes[0][0] is not manifest:
-        text = await asyncio.to_thread(written, manifest, site.veil)
+        text = await asyncio.to_thread(written, manifest, site.veil, site.service.settings.dev)
         site.nodes[:] = [(manifest, text, f'"{blake3(text).hexdigest(length=16)}"')]
     _, text, etag = site.nodes[0]
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
@@ -32,8 +32,8 @@ async def listed(call: Call) -> Answer:
     return Answer(text, 200, headers)
 
 
-def written(manifest: Manifest, veil: Veil) -> bytes:
-    """The node types as JSON."""
+def written(manifest: Manifest, veil: Veil, traces: bool) -> bytes:
+    """The node types as JSON, with or without the tracebacks of packs that cannot be used."""
     types = [
         {name: value for name, value in kind.to_json().items() if name not in INSIDE}
         for kind in manifest.types.values()
@@ -43,7 +43,10 @@ def written(manifest: Manifest, veil: Veil) -> bytes:
         wires=[bodies.Wire(name=w.name, colour=w.colour, doc=w.doc) for w in manifest.wires.values()],
         converters=manifest.converters,
         packs=[bodies.Pack(name=pack.name, version=pack.version) for pack in manifest.packs],
-        problems=[bodies.PackProblem(pack=p.pack, text=veil(p.text)) for p in manifest.problems],
+        problems=[
+            bodies.PackProblem(pack=p.pack, text=veil(p.text), trace=veil(p.trace) if traces else "")
+            for p in manifest.problems
+        ],
     )
     return json.dumps(found.model_dump(), separators=(",", ":")).encode()
 

@@ -28,6 +28,8 @@ describe("a text frame", () => {
     const entry = { sequence: 4, job: "j", time: 1, event: { event: "node_started", node: "n" } };
     expect(entries(JSON.stringify([entry]))).toEqual([entry]);
     expect(entries('{"lost": true, "since": 3}')).toBe("lost");
+    expect(entries('{"nodes": true}')).toBe("nodes");
+    expect(entries('{"other": true}')).toBe(null);
   });
   it("of anything else is ignored", () => {
     for (const text of ["", "{", "null", "3", '{"found": 1}']) expect(entries(text)).toBeNull();

@@ -58,12 +58,13 @@ export function preview(frame: ArrayBuffer): Preview | null {
   }
 }
 
-/** What a text frame says: events, or that some were lost. Null if it says neither. */
-export function entries(frame: string): readonly Entry[] | "lost" | null {
+/** What a text frame says: events, that some were lost, or that there are other node types. Null if none of it. */
+export function entries(frame: string): readonly Entry[] | "lost" | "nodes" | null {
   try {
     const told = JSON.parse(frame) as unknown;
     if (Array.isArray(told)) return told as readonly Entry[];
-    return typeof told === "object" && told !== null && "lost" in told ? "lost" : null;
+    if (typeof told !== "object" || told === null) return null;
+    return "lost" in told ? "lost" : "nodes" in told ? "nodes" : null;
   } catch {
     return null;
   }

@@ -136,10 +136,11 @@ export interface Pack {
   readonly version: string;
 }
 
-/** A pack, or a node in it, that cannot be used. */
+/** A pack, or a node in it, that cannot be used; `trace` is told to who writes packs (`serve --dev`). */
 export interface PackProblem {
   readonly pack: string;
   readonly text: string;
+  readonly trace?: string;
 }
 
 /** A problem of a workflow: which node, which input, and what is wrong there. Empty: the whole. */

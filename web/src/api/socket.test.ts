@@ -24,12 +24,13 @@ class Wire {
 }
 
 function listener() {
-  const heard = { events: [] as number[], links: [] as Link[], lost: 0 };
+  const heard = { events: [] as number[], links: [] as Link[], lost: 0, nodes: 0 };
   return {
     heard,
     events: (entries: readonly Entry[]) => heard.events.push(...entries.map((entry) => entry.sequence)),
     preview: () => undefined,
     lost: () => { heard.lost++; },
+    nodes: () => { heard.nodes++; },
     link: (link: Link) => { heard.links.push(link); },
   };
 }
@@ -87,6 +88,11 @@ describe("the socket", () => {
     window.dispatchEvent(new Event("online"));
     expect(Wire.made.length).toBe(before + 1);
     socket.stop();
+  });
+  it("tells that there are other node types", () => {
+    const { heard } = opened();
+    wire().onmessage?.({ data: '{"nodes": true}' });
+    expect(heard.nodes).toBe(1);
   });
   it("tells that events are lost", () => {
     const { socket, heard } = opened(3);

@@ -13,6 +13,8 @@ export interface Listener {
   preview(preview: Preview): void;
   /** Events after the last number are gone: what they told must be asked for anew. */
   lost(): void;
+  /** There are other node types. */
+  nodes(): void;
   link(link: Link): void;
 }
 
@@ -98,6 +100,7 @@ export class EventSocket {
     }
     const told = entries(frame);
     if (told === "lost") this.listener.lost();
+    else if (told === "nodes") this.listener.nodes();
     else if (told) {
       const fresh = told.filter((entry) => this.since === null || entry.sequence > this.since);
       const last = fresh.at(-1);

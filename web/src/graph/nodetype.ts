@@ -69,5 +69,5 @@ export interface NodesAnswer {
   readonly wires: readonly WireType[];
   readonly converters: readonly unknown[];
   readonly packs: readonly { readonly name: string; readonly version: string }[];
-  readonly problems: readonly { readonly pack: string; readonly text: string }[];
+  readonly problems: readonly { readonly pack: string; readonly text: string; readonly trace?: string }[];
 }

@@ -34,8 +34,14 @@ export default function ProblemsPanel() {
         <>
           <h3>{words.packs}</h3>
           <ul className="problems">
-            {packs.map(({ pack, text }) => (
-              <li key={`${pack} ${text}`}><div><b>{pack}</b><pre>{text}</pre></div></li>
+            {packs.map(({ pack, text, trace }) => (
+              <li key={`${pack} ${text}`}>
+                <div>
+                  <b>{pack}</b>
+                  <pre>{text}</pre>
+                  {trace && <details><summary>{words.trace}</summary><pre>{trace}</pre></details>}
+                </div>
+              </li>
             ))}
           </ul>
         </>

@@ -1,6 +1,7 @@
 /** The rail of panels at the side; on a small screen the bar at the bottom. */
 import { useProblems, useServer } from "@/live/link";
 import { Icon, type IconName } from "@/panels/Icon";
+import { useCatalogue } from "@/store/catalogue";
 import { activeTab, useEditor } from "@/store/editor";
 import { useSettings, type Panel } from "@/store/settings";
 import { strings } from "@/strings";
@@ -11,7 +12,8 @@ const TOP: readonly Panel[] = ["templates", "queue", "gallery", "problems", "mod
 export function Rail() {
   const active = useEditor((state) => state.active);
   const waiting = useServer((state) => state.line.waiting.length + state.line.running.length);
-  const problems = useProblems(active)?.length ?? 0;
+  const packs = useCatalogue((state) => state.problems.length);
+  const problems = (useProblems(active)?.length ?? 0) + packs;
   const count: Partial<Record<Panel, number>> = { queue: waiting, problems };
   return (
     <nav className="rail" aria-label={words.label}>

@@ -4,7 +4,7 @@ import type { Entry } from "@/api/event";
 import { EventSocket } from "@/api/socket";
 import { useServer } from "@/live/link";
 import { ended, showPreview, useRuns } from "@/live/runs";
-import { attempt, refreshLine, refreshOutputs, refreshPast, soon } from "@/session/refresh";
+import { attempt, refreshLine, refreshOutputs, refreshPast, refreshTypes, soon } from "@/session/refresh";
 
 interface Told {
   readonly events: readonly Entry[];
@@ -32,6 +32,7 @@ export function follow(): () => void {
     },
     preview: ({ job, node, image }) => showPreview(job, node, image),
     lost: () => void replay(),
+    nodes: () => attempt(refreshTypes()),
     link: (link) => {
       useServer.setState((state) => ({ link, everOpen: state.everOpen || link === "open" }));
       if (link === "open") {

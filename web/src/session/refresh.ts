@@ -4,11 +4,32 @@ import { NoAnswer, Refusal, words } from "@/api/request";
 import type { JobDetail } from "@/api/schema";
 import { useServer } from "@/live/link";
 import { useRuns } from "@/live/runs";
-import { tell } from "@/store/notices";
+import { useCatalogue } from "@/store/catalogue";
+import { tell, withdraw } from "@/store/notices";
 import { strings } from "@/strings";
 
 const ENDED = ["done", "failed", "cancelled"] as const;
 const PAGE = 24;
+
+/** The node types, when they have changed; what of a pack can be used no more, or now again, is told. */
+export async function refreshTypes(): Promise<void> {
+  const words = strings.panels.problems;
+  const { problems: before } = useCatalogue.getState();
+  const answer = await client.nodes();
+  useCatalogue.getState().load(answer);
+  const now = new Set(answer.problems.map(({ text }) => text));
+  const known = new Set(before.map(({ text }) => text));
+  for (const { pack, text } of before) {
+    if (!now.has(text)) withdraw(words.broken(pack), text);
+  }
+  for (const { pack, text } of answer.problems) {
+    if (!known.has(text)) tell({ kind: "error", title: words.broken(pack), detail: text });
+  }
+  const broken = new Set(answer.problems.map(({ pack }) => pack));
+  for (const pack of new Set(before.map(({ pack }) => pack))) {
+    if (!broken.has(pack)) tell({ kind: "done", title: words.mended(pack) });
+  }
+}
 
 /** The queue. */
 export async function refreshLine(): Promise<void> {

@@ -4,6 +4,7 @@ import { NoAnswer, Refusal } from "@/api/request";
 import { useServer } from "@/live/link";
 import { ended, planned, useRuns } from "@/live/runs";
 import { useLive } from "@/live/store";
+import { useCatalogue } from "@/store/catalogue";
 import { activeTab, untouched, useEditor } from "@/store/editor";
 import type { Document } from "@/graph/document";
 
@@ -49,6 +50,7 @@ export function watch(): () => void {
     useServer.subscribe((state, before) => {
       if (state.link === "open" && before.link !== "open") later();
     }),
+    useCatalogue.subscribe(later),
   ];
   later();
   return () => {

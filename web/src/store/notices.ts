@@ -33,6 +33,13 @@ export const useNotices = create<NoticeState>()((set, get) => ({
   dismiss: (id) => set((state) => ({ notices: state.notices.filter((n) => n.id !== id) })),
 }));
 
+/** What was told is not so any more. */
+export function withdraw(title: string, detail: string): void {
+  useNotices.setState((state) => ({
+    notices: state.notices.filter((notice) => notice.title !== title || notice.detail !== detail),
+  }));
+}
+
 /** Tell of something. */
 export function tell(notice: Parameters<NoticeState["tell"]>[0]): void {
   useNotices.getState().tell(notice);
