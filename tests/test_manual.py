@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -168,6 +170,10 @@ def test_a_command_of_the_manual_works(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRAPHENGINE_CACHE", str(settings.cache))
     monkeypatch.setattr(sys, "argv", [program, *words])
+    monkeypatch.setenv("GRAPHENGINE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("GRAPHENGINE_PORT", "0")
+    # Who serves is at work when the editor opens, and ends when told to.
+    monkeypatch.setattr("webbrowser.open", lambda link: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code in (0, None)
