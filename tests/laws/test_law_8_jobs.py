@@ -49,6 +49,16 @@ class Crashing(Queueing):
         self.claim()
         self.expire(LEASE + 1)
 
+    @rule(state=st.sampled_from(ENDS))
+    def a_lost_worker_comes_back(self, state: str) -> None:
+        """Another one may have its job meanwhile: what it says counts for nothing."""
+        known = len(self.leases)
+        self.lose_a_worker()
+        self.claim()
+        for lease in self.leases[known : known + 1]:
+            assert self.store.queue.heartbeat(lease) is None
+            assert not self.store.finish(lease, state, [DRAFT], "it broke")  # type: ignore[arg-type]
+
     @rule()
     def crash(self) -> None:
         """The next process opens the store that the last one has not closed."""
