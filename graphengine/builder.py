@@ -55,6 +55,7 @@ from graphengine.migrate import FORMAT
 from graphengine.nodetype import NodeType
 from graphengine.reader import DEPTH, ID, NESTED
 from graphengine.registry import Manifest
+from graphengine.requirements import recorded
 from graphengine.workflow import Workflow, looks_special
 
 
@@ -308,8 +309,10 @@ class WorkflowBuilder(SubworkflowBuilder):
         self._bodies: list[BodyBuilder] = []
         if types is None:
             settings = Settings.read()
-            types = Manifest.of(settings.cache, settings.nodes).types
-        self._types = types
+            self._manifest = Manifest.of(settings.cache, settings.nodes)
+        else:
+            self._manifest = Manifest(types)
+        self._types = self._manifest.types
         self._graphs: dict[str, SubworkflowBuilder] = {}
 
     def graph(self, id: str, name: str = "", description: str = "") -> SubworkflowBuilder:
@@ -338,8 +341,8 @@ class WorkflowBuilder(SubworkflowBuilder):
         return found
 
     def text(self) -> str:
-        """The file, checked."""
-        return self.workflow().text()
+        """The file, checked, with the packs that it requires."""
+        return recorded(self.workflow(), self._manifest).text()
 
     def save(self, path: str | Path) -> None:
         """Write the file, checked."""

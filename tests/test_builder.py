@@ -785,3 +785,11 @@ def test_what_is_built_is_shown_by_its_names() -> None:
     assert isinstance(node.value, Output)
     assert [repr(node), repr(node.value)] == ["add (t.add)", "add.value"]
     assert repr(flow.body("x", "y")) == "the body with inputs x, y"
+
+
+def test_a_saved_file_says_which_packs_it_requires(packs: dict[str, NodeType], tmp_path: Path) -> None:
+    flow = ge.Workflow.build("Grey")
+    flow.output(flow.add("image.solid", colour="#808080").image)
+    flow.save(tmp_path / "grey.json")
+    said = json.loads((tmp_path / "grey.json").read_text())["requires"]
+    assert said == {"image": f"graphengine=={ge.__version__}"}
