@@ -189,14 +189,13 @@ class Client:
                     if entry["event"].get("event") == "job":
                         state = entry["event"].get("state", "")
                     yield entry
+                # A stream ends with its job, or with the server; and old events may have been trimmed.
+                if state == GONE or ((state in ENDS or not news) and self.job(job)["state"] in ENDS):
+                    return
             except Unreachable:
                 lost = lost or monotonic()
                 if monotonic() - lost > self.patience:
                     raise
-            else:
-                # A stream ends with its job, or with the server; and old events may have been trimmed.
-                if state == GONE or ((state in ENDS or not news) and self.job(job)["state"] in ENDS):
-                    return
             sleep(min(0.2, self.patience))
 
     def past(self, job: Given, since: int = 0) -> Iterator[dict[str, Any]]:

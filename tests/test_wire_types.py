@@ -81,7 +81,7 @@ def test_the_manifest_knows_the_type_and_its_converters(session: Session) -> Non
 
 
 def test_the_server_gives_them_to_the_editor(session: Session) -> None:
-    found = json.loads(written(session.manifest, Veil([])))
+    found = json.loads(written(session.manifest, Veil([]), False))
     assert {"name": "Palette", "colour": "#e91e63", "doc": "Colours, in order."} in found["wires"]
     assert ["Image", "Palette"] in [[c["from"], c["to"]] for c in found["converters"]]
     assert ["Mask", "Image"] in [[c["from"], c["to"]] for c in found["converters"]]

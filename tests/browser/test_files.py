@@ -136,6 +136,7 @@ def test_two_windows_keep_their_own_drafts(editor: Editor):
 
 def test_saving_is_atomic_and_never_overwrites_what_another_has_saved(editor: Editor, server: Server):
     editor.drop("small.json", "application/json", json.dumps(SMALL).encode())
+    expect(editor.tab()).to_have_text("Small")
     editor.page.keyboard.press("Control+s")
     expect(editor.page.get_by_text("Saved as small", exact=True)).to_be_visible()
     found = server.get("/api/workflows/small")
