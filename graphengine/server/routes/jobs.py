@@ -132,7 +132,7 @@ async def trace(call: Call) -> web.StreamResponse:
 
 
 ROUTES = (
-    Route("POST", "/api/jobs", submit, (201, 200), (409, 413, 422, 429, 503), model=bodies.Job),
+    Route("POST", "/api/jobs", submit, (201, 200), (404, 409, 413, 422, 429, 503), model=bodies.Job),
     Route("GET", "/api/jobs", listed, errors=(422,)),
     Route("GET", "/api/jobs/{id}", shown, errors=(404,)),
     Route("PATCH", "/api/jobs/{id}", changed, errors=(404, 409, 422)),
