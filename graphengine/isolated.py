@@ -22,8 +22,9 @@ import os
 import socket
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -81,7 +82,7 @@ class Host:
             head, number = message.head, message.head["call"]
             if message.kind == "cancel":
                 if call := self.calls.get(number):
-                    call.cancelled = True
+                    call.cancel()
             elif message.kind == "told":
                 if call := self.calls.get(number):
                     call.replies.put(message)
@@ -146,7 +147,7 @@ class Host:
         ]
         value = kind.run(*given)
         if inspect.iscoroutine(value):
-            value = asyncio.run(value)
+            value = asyncio.run(call.awaited(value))
         return {}, self.encoded(kind, value)
 
     def encoded(self, kind: NodeType, value: Any) -> bytes:
@@ -195,6 +196,25 @@ class Calling(Context):
 
     def __init__(self, host: Host, number: int) -> None:
         self.host, self.number, self.replies = host, number, SimpleQueue[Message]()
+        self.stop: Callable[[], object] = bool
+
+    def cancel(self) -> None:
+        """Let the node hear at its next progress that it is to end; what awaits ends now."""
+        self.cancelled = True
+        self.stop()
+
+    async def awaited(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """What a node gives that awaits. Cancelled if it is not wanted any more."""
+        task, loop = asyncio.ensure_future(coroutine), asyncio.get_running_loop()
+        self.stop = partial(loop.call_soon_threadsafe, task.cancel)
+        if self.cancelled:
+            task.cancel()
+        try:
+            return await task
+        except asyncio.CancelledError:
+            raise Cancelled from None
+        finally:
+            self.stop = bool
 
     def send(self, kind: str, body: bytes = b"", **head: Any) -> None:
         """Tell the engine something."""

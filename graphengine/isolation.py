@@ -84,6 +84,7 @@ class Line:
             while (message := self.channel.receive()) is not None:
                 if queue := self.calls.get(message.head["call"]):
                     queue.put(message)
+        self.channel.stream.close()
         with self.lock:
             self.over = True
             for queue in self.calls.values():
@@ -262,6 +263,8 @@ class Remote:
 
     def __init__(self, kind: NodeType, pack: Pack, packages: Collection[str]) -> None:
         self.kind, self.process, self.codec = kind, process_of(pack), Closing(packages, pack.name)
+        self.context = len(kind.inputs) if kind.context is None else kind.context
+        """Which argument is the Context."""
 
     def ask(self, what: str, body: bytes = b"", /, **head: Any) -> Message:
         """An answer that needs no Context."""
@@ -273,8 +276,8 @@ class Remote:
 
     def call(self, arguments: tuple[Any, ...], unwanted: Callable[[], bool] = bool) -> Any:
         """The same; it is stopped when it is not wanted any more."""
-        values, place = list(arguments), self.kind.context
-        context = values.pop(place) if place is not None else NO_CONTEXT
+        values = list(arguments)
+        context = values.pop(self.context)
         head = {"kind": "run", "id": self.kind.id, "beside": self.kind.beside}
         answer = self.process.ask(head, self.encoded(values), context, unwanted)
         return self.codec.decode(answer.body)
@@ -287,8 +290,9 @@ class Remote:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             over.set()
-            with suppress(Exception, Cancelled):
-                await work
+            while not work.done():  # soon, and another one may use the process only then
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([work])
             raise
 
     def encoded(self, values: list[Any]) -> bytes:
@@ -337,7 +341,7 @@ def bound(kind: NodeType, pack: Pack, packages: Collection[str]) -> NodeType:
     inputs = {name: chosen(remote, port) for name, port in kind.inputs.items()}
     if kind.context is None:
         inputs[""] = Port("", "context", "context")
-    remote.kind = found = replace(
+    return replace(
         kind,
         inputs=inputs,
         run=remote.awaited if kind.awaits else remote.run,
@@ -345,7 +349,6 @@ def bound(kind: NodeType, pack: Pack, packages: Collection[str]) -> NodeType:
         steps=tuple(map(remote.step, range(kind.migrations))),
         shows=tuple((place, partial(remote.preview, place)) for place, _ in kind.shows),
     )
-    return found
 
 
 def chosen(remote: Remote, port: Port) -> Port:

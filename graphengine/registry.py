@@ -9,8 +9,8 @@ is quick to import and says what belongs to it:
 * `CATALOGUE`: the name of its module, relative to the package, that knows files of models: it has the
   functions of `graphengine.catalogue.Reader` and imports no torch.
 
-Loading a pack reads every marked function; an isolated one is loaded in a process of its own, which tells what
-it has read. A broken pack is a `BrokenPack` with its traceback, never a dead engine.
+Loading a pack reads every marked function; an isolated one is loaded in a process of its own, which tells
+what it has read. A broken pack is a `BrokenPack` with its traceback, never a dead engine.
 """
 
 from __future__ import annotations
