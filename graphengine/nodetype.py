@@ -182,7 +182,7 @@ class NodeType:
             "shared": frozenset(data["shared"]),
             "prints": frozenset(data["prints"]),
             "aliases": tuple(data["aliases"]),
-            "shows": tuple((place, None) for place in data["shows"]),
+            "shows": tuple((place, None) for place in data.get("shows", ())),
         }
         return cls(**{**data, **read})
 
