@@ -84,7 +84,7 @@ class Line:
             while (message := self.channel.receive()) is not None:
                 if queue := self.calls.get(message.head["call"]):
                     queue.put(message)
-        self.channel.stream.close()
+        self.channel.close()
         with self.lock:
             self.over = True
             for queue in self.calls.values():
@@ -115,9 +115,8 @@ class Line:
         self.verdict = self.verdict or why
         self.process.kill()
         self.process.wait()
-        with suppress(OSError):
+        with suppress(OSError):  # who listens closes it
             self.channel.connection.shutdown(socket.SHUT_RDWR)
-        self.channel.connection.close()
 
     def ended(self) -> PackEnded:
         """How the process has ended."""

@@ -83,7 +83,7 @@ class Loader:
             process.kill()
             process.wait()
         if self.channel is not None:
-            self.channel.connection.close()
+            self.channel.close()
 
 
 def served(channel: Channel, environments: Path, nodes: list[Path]) -> None:

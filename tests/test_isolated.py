@@ -392,6 +392,16 @@ def test_what_is_only_installed_for_one_is_not_made_twice(place: Place) -> None:
     assert folder.stat().st_mtime_ns == before
 
 
+def test_a_command_that_means_no_isolated_pack_says_which_there_are(place: Place) -> None:
+    for words, text in (
+        (("install", "plain"), "there is no isolated pack 'plain' in your folders of nodes; there is odd"),
+        (("uninstall", "plain"), "there is no environment of a pack 'plain'"),
+    ):
+        done = command(place, "packs", *words)
+        assert done.returncode == 3
+        assert text in " ".join(done.stderr.replace("│", " ").split())
+
+
 def test_an_environment_that_cannot_be_made_is_none(place: Place, tmp_path: Path) -> None:
     folder = environments.environment(tmp_path, "odd", ["nothing @ file:///nowhere/nothing.whl"])
     with pytest.raises(PackError, match="pip could not install its dependencies"):
