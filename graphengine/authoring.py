@@ -141,6 +141,9 @@ class Context:
     workflow: Mapping[str, Any] | None = None
     """The file that is being run, with every input as it was used, the seed too."""
 
+    cancelled: bool = False
+    """Whether the user has pressed stop, for what cannot tell how far it is."""
+
     def progress(self, done: float, total: float = 1.0) -> None:
         """Tell how far the node is; raises `Cancelled` once the user pressed stop."""
 

@@ -309,7 +309,7 @@ class WorkflowBuilder(SubworkflowBuilder):
         self._bodies: list[BodyBuilder] = []
         if types is None:
             settings = Settings.read()
-            self._manifest = Manifest.of(settings.cache, settings.nodes)
+            self._manifest = Manifest.of(settings.cache, settings.nodes, settings.environments)
         else:
             self._manifest = Manifest(types)
         self._types = self._manifest.types

@@ -10,6 +10,7 @@ import json
 import socket
 import struct
 from asyncio import IncompleteReadError, StreamReader
+from contextlib import suppress
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -56,9 +57,16 @@ class Channel:
                 return None
             head, body = LENGTHS.unpack(lengths)
             data = self.stream.read(head + body)
-        except OSError:
+        except (OSError, ValueError):  # it is closed
             return None
         return unpacked(data, head) if len(data) == head + body else None
+
+    def close(self) -> None:
+        """End the connection, from any thread; what waits for a message is given None."""
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+        self.stream.close()
+        self.connection.close()
 
 
 async def received(stream: StreamReader) -> Message | None:

@@ -43,7 +43,8 @@ class Settings(BaseSettings):
     outputs: Path = Field(default=Path("outputs"), description="Folder that results are saved into.")
     data: Path = Field(
         default_factory=lambda: user_data_path("graphengine", appauthor=False),
-        description="Folder that the server keeps its jobs, their outputs, saved workflows and uploads in.",
+        description="Folder that the server keeps its jobs, their outputs, saved workflows and uploads in, "
+        "and the environments of isolated packs.",
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address that the server listens on.")
     port: int = Field(default=8420, ge=0, le=65535, description="Port that the server listens on; 0: any.")
@@ -109,6 +110,11 @@ class Settings(BaseSettings):
     @classmethod
     def _at_home(cls, value: Any) -> Any:
         return tuple(p.expanduser() for p in value) if isinstance(value, tuple) else value.expanduser()
+
+    @property
+    def environments(self) -> Path:
+        """Where the environments of isolated packs are."""
+        return self.data / "environments"
 
     @classmethod
     def read(cls, **given: Any) -> Settings:

@@ -61,6 +61,10 @@ class RunContext(Context):
     def device(self) -> str:  # type: ignore[override]
         return self.run.pool.device.name if self.run.pool else "cpu"
 
+    @property
+    def cancelled(self) -> bool:  # type: ignore[override]
+        return self.run.cancelled
+
     def progress(self, done: float, total: float = 1.0) -> None:
         self.run.emit(events.NodeProgress(self.node, done, total))
         if self.run.cancelled:

@@ -32,12 +32,13 @@ class Desk:
     @cached_property
     def manifest(self) -> Manifest:
         """Every node type as data. This process loads no pack for it, unless it runs nodes already."""
-        cache, nodes = self.settings.cache, self.settings.nodes
-        found = Manifest.of(cache, nodes) if "torch" not in sys.modules else Manifest.stored(cache, nodes)
+        settings = self.settings
+        places = settings.cache, settings.nodes, settings.environments
+        found = Manifest.of(*places) if "torch" not in sys.modules else Manifest.stored(*places)
         if found is None:
-            file = manifest_file(cache, nodes)
-            found = Registry.every(nodes).manifest
-            found.store(file, cache, nodes)
+            file = manifest_file(*places)
+            found = Registry.every(*places[1:]).manifest
+            found.store(file, *places)
         reachable(found.packs)
         return found
 

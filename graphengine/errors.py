@@ -3,6 +3,7 @@
 GraphEngineError
 ├── WorkflowError        a file that is no workflow, or one that `check` refuses: all `problems` at once
 ├── PackError            a pack, or a node in it, that cannot be loaded; in its author's words
+│   └── PackEnded        the process of an isolated pack has ended while something was asked of it
 ├── ModelError           a model that is not there, is of the wrong kind, or is not safe to read
 ├── NodeFailed           a node raised; keeps its id and the cause
 ├── NodeTooSlow          a node ran longer than it was given
@@ -60,6 +61,14 @@ class PackError(GraphEngineError):
     def __init__(self, text: str, input: str = "") -> None:
         super().__init__(text)
         self.input = input
+
+
+class PackEnded(PackError):
+    """The process of an isolated pack has ended; `complaints` is what it wrote last, where that is known."""
+
+    def __init__(self, text: str, complaints: str = "") -> None:
+        super().__init__(text)
+        self.complaints = complaints
 
 
 class ModelError(GraphEngineError):

@@ -29,7 +29,7 @@ def graphengine_manifest() -> Manifest:
     from graphengine.registry import Manifest
 
     settings = Settings.read()
-    return Manifest.of(settings.cache, settings.nodes)
+    return Manifest.of(settings.cache, settings.nodes, settings.environments)
 
 
 @pytest.fixture

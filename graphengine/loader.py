@@ -34,16 +34,17 @@ class Loader:
 
     def __init__(self, settings: Settings) -> None:
         self.cache, self.nodes = settings.cache, settings.nodes
+        self.environments = settings.environments
         self.process: subprocess.Popen[bytes] | None = None
         self.channel: Channel | None = None
 
     def load(self) -> Manifest:
         """The packs as their files are now. PackError if they cannot be loaded."""
-        file = manifest_file(self.cache, self.nodes)
-        found = Manifest.stored(self.cache, self.nodes)
+        file = manifest_file(self.cache, self.nodes, self.environments)
+        found = Manifest.stored(self.cache, self.nodes, self.environments)
         if found is None:
             found = Manifest.parse(self.ask())
-            found.store(file, self.cache, self.nodes)
+            found.store(file, self.cache, self.nodes, self.environments)
         return found
 
     def warm(self) -> None:
@@ -54,7 +55,7 @@ class Loader:
             with theirs:
                 command = [sys.executable, "-m", "graphengine.loader", str(theirs.fileno())]
                 self.process = subprocess.Popen(
-                    [*command, *map(str, self.nodes)],
+                    [*command, str(self.environments), *map(str, self.nodes)],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     start_new_session=True,
@@ -82,10 +83,10 @@ class Loader:
             process.kill()
             process.wait()
         if self.channel is not None:
-            self.channel.connection.close()
+            self.channel.close()
 
 
-def served(channel: Channel, nodes: list[Path]) -> None:
+def served(channel: Channel, environments: Path, nodes: list[Path]) -> None:
     """Answer every question of a channel."""
     import torch  # noqa: F401 - what almost every pack imports
 
@@ -99,7 +100,7 @@ def served(channel: Channel, nodes: list[Path]) -> None:
         if child == 0:
             signal.alarm(PATIENCE)
             try:
-                told(channel, nodes, before)
+                told(channel, environments, nodes, before)
                 os._exit(0)
             except BaseException:
                 traceback.print_exc()
@@ -109,13 +110,13 @@ def served(channel: Channel, nodes: list[Path]) -> None:
             channel.send(Message({"kind": "failed", "why": in_words(os.waitstatus_to_exitcode(status))}))
 
 
-def told(channel: Channel, nodes: list[Path], before: dict[str, Any]) -> None:
+def told(channel: Channel, environments: Path, nodes: list[Path], before: dict[str, Any]) -> None:
     """Load the packs and tell what they are; those whose files have changed are read anew."""
     now = states()
     for pack in installed():
         if now[pack.name] != before.get(pack.name):
             forget(pack)
-    channel.send(Message({"kind": "loaded"}, Registry.every(nodes).manifest.data()))
+    channel.send(Message({"kind": "loaded"}, Registry.every(nodes, environments).manifest.data()))
 
 
 def states() -> dict[str, list[tuple[str, int, int]]]:
@@ -134,4 +135,6 @@ def in_words(code: int) -> str:
 
 
 if __name__ == "__main__":
-    served(Channel(socket.socket(fileno=int(sys.argv[1]))), [*map(Path, sys.argv[2:])])
+    end, *places = sys.argv[1:]
+    environments, *nodes = map(Path, places)
+    served(Channel(socket.socket(fileno=int(end))), environments, nodes)

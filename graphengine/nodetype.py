@@ -162,6 +162,7 @@ class NodeType:
             "shared": sorted(self.shared),
             "prints": sorted(self.prints),
             "aliases": self.aliases,
+            "shows": [place for place, _ in self.shows],
         }
         return {k: getattr(self, k) for k in plain} | sets | {"inputs": ports, "outputs": self.outputs}
 
@@ -181,6 +182,7 @@ class NodeType:
             "shared": frozenset(data["shared"]),
             "prints": frozenset(data["prints"]),
             "aliases": tuple(data["aliases"]),
+            "shows": tuple((place, None) for place in data.get("shows", ())),
         }
         return cls(**{**data, **read})
 

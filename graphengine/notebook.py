@@ -95,7 +95,7 @@ def known() -> Manifest:
     from graphengine.registry import Manifest
 
     try:
-        return Manifest.of((found := Settings.read()).cache, found.nodes)
+        return Manifest.of((found := Settings.read()).cache, found.nodes, found.environments)
     except GraphEngineError:
         return Manifest({})
 

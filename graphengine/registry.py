@@ -9,8 +9,8 @@ is quick to import and says what belongs to it:
 * `CATALOGUE`: the name of its module, relative to the package, that knows files of models: it has the
   functions of `graphengine.catalogue.Reader` and imports no torch.
 
-Loading a pack reads every marked function. A broken pack is a `BrokenPack` with its traceback, never a dead
-engine.
+Loading a pack reads every marked function; an isolated one is loaded in a process of its own, which tells
+what it has read. A broken pack is a `BrokenPack` with its traceback, never a dead engine.
 """
 
 from __future__ import annotations
@@ -30,18 +30,29 @@ from typing import Any, get_args, get_type_hints
 
 from blake3 import blake3
 
-from graphengine.errors import PackError
+from graphengine.environments import content
+from graphengine.errors import PackEnded, PackError
 from graphengine.folders import write_atomically
 from graphengine.graph import no_collection
+from graphengine.isolation import bound, describe
 from graphengine.nodetype import NodeType
-from graphengine.packs import BrokenPack, Pack, files, in_folders, installed, reachable
+from graphengine.packs import (
+    BrokenPack,
+    Pack,
+    files,
+    imported,
+    in_folders,
+    installed,
+    reachable,
+    source_of,
+)
 from graphengine.signature import read
 from graphengine.source import CodeVersions, place_in, place_of, trace_in
 from graphengine.types import WireType
 
 __all__ = ["BrokenPack", "Manifest", "Pack", "Registry", "installed", "manifest_file"]
 
-LAYOUT = 4
+LAYOUT = 5
 """Counts up when what a stored manifest holds changes."""
 KEPT = 8
 """How many manifests stay: one for each environment or checkout that shares a cache, some for older code."""
@@ -59,37 +70,45 @@ class Manifest:
     catalogues: tuple[str, ...] = ()
 
     @classmethod
-    def stored(cls, cache: Path, nodes: Sequence[Path] = ()) -> Manifest | None:
+    def stored(
+        cls, cache: Path, nodes: Sequence[Path] = (), environments: Path | None = None
+    ) -> Manifest | None:
         """The manifest of the packs as they are now, those in folders too, if one was stored; None else."""
         try:
-            return cls.parse(manifest_file(cache, nodes).read_bytes())
+            return cls.parse(manifest_file(cache, nodes, environments).read_bytes())
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     @classmethod
-    def of(cls, cache: Path, nodes: Sequence[Path] = ()) -> Manifest:
+    def of(cls, cache: Path, nodes: Sequence[Path] = (), environments: Path | None = None) -> Manifest:
         """The stored manifest, else a new one, made by a process of its own: this one never loads a pack.
 
-        `nodes` are the folders of packs that are not installed.
+        `nodes` are the folders of packs that are not installed, `environments` is the one in which those of
+        isolated packs are.
         """
-        found, file = cls.stored(cache, nodes), manifest_file(cache, nodes)
+        found = cls.stored(cache, nodes, environments)
+        file = manifest_file(cache, nodes, environments)
         if found is None:
             with tempfile.TemporaryDirectory(prefix="graphengine-") as folder:
                 made = Path(folder, "manifest.json")
-                command = [sys.executable, "-m", "graphengine.registry", str(made), *map(str, nodes)]
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                command = [sys.executable, "-m", "graphengine.registry", str(made), str(environments or "")]
+                done = subprocess.run(
+                    [*command, *map(str, nodes)], capture_output=True, text=True, check=False
+                )
                 if not made.exists():
                     raise PackError(f"the packs could not be loaded:\n{done.stderr.strip()}")
                 found = cls.parse(made.read_bytes())
-            found.store(file, cache, nodes)
+            found.store(file, cache, nodes, environments)
         return found
 
-    def store(self, file: Path, cache: Path, nodes: Sequence[Path] = ()) -> None:
+    def store(
+        self, file: Path, cache: Path, nodes: Sequence[Path] = (), environments: Path | None = None
+    ) -> None:
         """Keep it for other processes, if the packs are still what they were when `file` was their place.
 
         A folder that cannot be written costs them the time, not the run.
         """
-        if file != manifest_file(cache, nodes):
+        if file != manifest_file(cache, nodes, environments):
             return
         try:
             write_atomically(file, self.data())
@@ -160,19 +179,25 @@ class Registry:
         return registry
 
     @classmethod
-    def every(cls, nodes: Sequence[Path] = ()) -> Registry:
+    def every(cls, nodes: Sequence[Path] = (), environments: Path | None = None) -> Registry:
         """Load every pack that is installed, or in one of some folders."""
         others = installed()
-        packs, problems = in_folders(nodes, others)
+        packs, problems = in_folders(nodes, others, environments)
         return cls.load([*others, *packs], problems)
 
     @classmethod
     def only(cls, manifest: Manifest, ids: Iterable[str]) -> dict[str, NodeType]:
-        """The named types with their functions; imports the modules that define these, and no others."""
+        """The named types with their functions; imports the modules that define these, and no others.
+
+        The functions of an isolated pack ask its process, which starts when one is called.
+        """
         reachable(manifest.packs)
         found: dict[str, NodeType] = {}
         for id in ids:
             known = manifest.types[id]
+            if pack := next((p for p in manifest.packs if p.isolated and p.has(known.module)), None):
+                found[id] = bound(known, pack, imported(manifest.packs))
+                continue
             function = getattr(importlib.import_module(known.module), known.name)
             found[id] = read(function, id.partition(".")[0], known.code)
         return found
@@ -183,14 +208,23 @@ class Registry:
             self.add(pack)
         except (Exception, SystemExit) as error:
             own = files(pack)
-            place = place_in(error, own) or (str(own[0]) if own else pack.module)
+            place = place_in(error, own) or pack.project or (str(own[0]) if own else pack.module)
             trace = "" if isinstance(error, PackError) else trace_in(error, own)
+            if isinstance(error, PackEnded):
+                trace = error.complaints
             self.problems.append(BrokenPack(pack.name, f"{place}: {in_words(error)}", trace))
 
     def add(self, pack: Pack) -> None:
         """Load one pack."""
+        if pack.isolated:
+            self.take(pack)
+            return
         package = importlib.import_module(pack.module)
-        if pack.place and isinstance(version := getattr(package, "__version__", None), str):
+        if (
+            pack.place
+            and not pack.version
+            and isinstance(version := getattr(package, "__version__", None), str)
+        ):
             pack = pack._replace(version=version)
         self.packs.append(pack)
         if isinstance(models := getattr(package, "MODELS", None), Path):
@@ -205,6 +239,30 @@ class Registry:
             prefix = getattr(module, "PACK", None) or getattr(package, "PACK", None) or pack.module
             self.module(pack, module, prefix)
 
+    def take(self, pack: Pack) -> None:
+        """Take the node types of an isolated pack from what its process says of them."""
+        if not content(Path(pack.environment)):
+            self.packs.append(pack)
+            raise PackError(f"its environment is not made yet; run `graphengine packs install {pack.name}`")
+        pack = pack._replace(source=source_of(pack))
+        self.packs.append(pack)
+        found = Manifest.from_json(describe(pack, state(engine_files())))
+        self.problems += found.problems
+        self.models += found.models
+        for kind in found.types.values():
+            if other := self.types.get(kind.id):
+                text = f"{kind.module}.{kind.name}: {self.taken(kind.id, other)}"
+                self.problems.append(BrokenPack(pack.name, f"{pack.project}: {text}", ""))
+                continue
+            self.types[kind.id] = kind
+        for name, wire in found.wires.items():
+            self.wires.setdefault(name, wire)
+
+    def taken(self, id: str, other: NodeType) -> str:
+        """That another node has an id."""
+        place = place_of(other.run) if callable(other.run) else f"{other.module}.{other.name}"
+        return f"there is another node {id!r}, at {place}; give one of them `id=`"
+
     def module(self, pack: Pack, module: ModuleType, prefix: str) -> None:
         """Every marked function that a module defines; a wrong one spoils only itself."""
         seen: set[int] = set()
@@ -218,10 +276,8 @@ class Registry:
                 kind = read(function, prefix, self.versions.of(module.__name__))
                 other = self.types.get(kind.id)
                 if other is not None:
-                    raise PackError(
-                        f"{place_of(function)}: {kind.module}.{kind.name}: there is another node "
-                        f"{kind.id!r}, at {place_of(other.run)}; give one of them `id=`"
-                    )
+                    where = f"{place_of(function)}: {kind.module}.{kind.name}"
+                    raise PackError(f"{where}: {self.taken(kind.id, other)}")
             except PackError as error:
                 self.problems.append(BrokenPack(pack.name, str(error), ""))
                 continue
@@ -275,16 +331,32 @@ def wires_of(function: Any) -> Iterable[WireType]:
             hints += get_args(hint)
 
 
-def manifest_file(cache: Path, nodes: Sequence[Path] = ()) -> Path:
+def manifest_file(cache: Path, nodes: Sequence[Path] = (), environments: Path | None = None) -> Path:
     """Where the manifest of the packs as they are now is stored: named by their versions and file times."""
     others = installed()
-    packs, problems = in_folders(nodes, others)
-    parts: list[Any] = [LAYOUT, sys.version, *others, *packs, *problems]
-    roots = sorted(Path(__file__).parent.rglob("*.py"))
-    for file in [*roots, *(file for pack in (*others, *packs) for file in files(pack))]:
-        parts.append((str(file), (stat := file.stat()).st_size, stat.st_mtime_ns))
-    return cache / "manifests" / (blake3(json.dumps(parts).encode()).hexdigest(length=16) + ".json")
+    packs, problems = in_folders(nodes, others, environments)
+    own = [file for pack in (*others, *packs) for file in files(pack)]
+    name = state([*engine_files(), *own], *others, *packs, *problems)
+    return cache / "manifests" / f"{name}.json"
+
+
+def engine_files() -> list[Path]:
+    """The engine's own code."""
+    return sorted(Path(__file__).parent.rglob("*.py"))
+
+
+def state(files: Iterable[Path], *parts: Any) -> str:
+    """What stands for some files as they are now, by sizes and times, and for other things."""
+    about = [LAYOUT, sys.version, *parts]
+    about += [(str(file), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files]
+    return blake3(json.dumps(about).encode()).hexdigest(length=16)
+
+
+def main(file: str, environments: str, *nodes: str) -> None:
+    """Write the manifest of all packs into a file."""
+    every = Registry.every([*map(Path, nodes)], Path(environments) if environments else None)
+    write_atomically(Path(file), every.manifest.data())
 
 
 if __name__ == "__main__":
-    write_atomically(Path(sys.argv[1]), Registry.every([*map(Path, sys.argv[2:])]).manifest.data())
+    main(*sys.argv[1:])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from graphengine.config import Settings
 from graphengine.packs import Pack, loaded
@@ -19,15 +20,19 @@ class Renewal:
     """Watches over the packs of one process."""
 
     def __init__(self, settings: Settings) -> None:
-        self.cache, self.nodes = settings.cache, settings.nodes
-        self.file = manifest_file(self.cache, self.nodes)
+        self.settings = settings
+        self.file = self.current()
         """What the packs' files were when they were looked at last."""
         self.versions: dict[str, str] = {}
         """The code of each module when it was imported."""
 
+    def current(self) -> Path:
+        """What stands for the packs' files as they are now."""
+        return manifest_file(self.settings.cache, self.settings.nodes, self.settings.environments)
+
     def due(self) -> bool:
         """Whether a file of a pack has changed since this was asked last."""
-        before, self.file = self.file, manifest_file(self.cache, self.nodes)
+        before, self.file = self.file, self.current()
         return before != self.file
 
     def note(self, packs: Iterable[Pack]) -> None:

@@ -50,7 +50,7 @@ def recorded(workflow: Workflow, manifest: Manifest) -> Workflow:
 
 def requirement(pack: Pack) -> str:
     """What has a pack, and its version."""
-    name = f"./{Path(pack.place).name}" if pack.place else pack.distribution or pack.module
+    name = f"./{Path(pack.project or pack.place).name}" if pack.place else pack.distribution or pack.module
     return f"{name}=={pack.version}" if pack.version else name
 
 

@@ -155,7 +155,9 @@ class Service:
         try:
             await self.types()
             while True:
-                file = await asyncio.to_thread(manifest_file, settings.cache, settings.nodes)
+                file = await asyncio.to_thread(
+                    manifest_file, settings.cache, settings.nodes, settings.environments
+                )
                 if file != seen:
                     seen = file
                     await self.renew(loader)

@@ -27,10 +27,11 @@ from graphengine.explanation import Notes, Reason, explain
 from graphengine.inspector import Inspector
 from graphengine.nodetype import NodeType
 from graphengine.notebook import Result, drawing, in_short, output_types, report
+from graphengine.packs import imported
 from graphengine.plan import Plan
 from graphengine.planner import plan
 from graphengine.pool import ModelPool
-from graphengine.registry import Manifest, Registry
+from graphengine.registry import Registry
 from graphengine.renewal import Renewal
 from graphengine.trace import Trace, during
 from graphengine.workflow import Workflow
@@ -81,7 +82,7 @@ class Session(Desk):
     @cached_property
     def codec(self) -> Codec:
         """How values are stored; it makes classes of the packs only."""
-        return Codec(packages(self.manifest))
+        return Codec(imported(self.manifest.packs))
 
     @cached_property
     def cache(self) -> Cache:
@@ -117,7 +118,7 @@ class Session(Desk):
             self.bound = {}
             for name in ("manifest", "folders"):
                 vars(self).pop(name, None)
-            self.codec.packages |= packages(self.manifest)
+            self.codec.packages |= imported(self.manifest.packs)
             self.pool.folders = self.folders
 
     def plan(self, workflow: Workflow, targets: Sequence[str] = ()) -> Plan:
@@ -291,11 +292,6 @@ class Session(Desk):
             yield
         finally:
             self.cache = before
-
-
-def packages(manifest: Manifest) -> set[str]:
-    """The import packages of the packs."""
-    return {pack.module.partition(".")[0] for pack in manifest.packs}
 
 
 class Runnable(NamedTuple):

@@ -30,6 +30,7 @@ from graphengine.errors import Cancelled
 from graphengine.keys import canonical, digest
 from graphengine.literals import mismatch
 from graphengine.nodetype import EMPTY, NodeType, Port
+from graphengine.packs import imported
 from graphengine.registry import Registry
 from graphengine.session import Runnable, Session
 from graphengine.signature import read
@@ -148,9 +149,7 @@ class Kit:
         is the same after a way to the disk and back.
         """
         kind = self.kind(node)
-        codec = Codec(
-            {pack.module.partition(".")[0] for pack in self.packs()} | {kind.module.partition(".")[0]}
-        )
+        codec = Codec(imported(self.packs()) | {kind.module.partition(".")[0]})
         arguments = self.arguments(kind, inputs)
         before = {name: print_of(codec, value) for name, value in arguments.items()}
         first = self.call(kind, arguments)

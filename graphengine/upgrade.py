@@ -103,7 +103,7 @@ def follow(port: str, steps: tuple[Migration, ...]) -> str:
         found = through({port: mark}, steps)
     except Exception:  # one that reads other inputs too
         return port
-    return next((name for name, value in found.items() if value is mark), port)
+    return next((name for name, value in found.items() if value == mark), port)
 
 
 def copied(data: Any) -> Any:

@@ -15,17 +15,18 @@ ROOT = Path(__file__).parent.parent
 ENGINE, NODES = ROOT / "graphengine", ROOT / "nodes"
 
 ROWS = [
-    "errors shelf folders config resources connection packs",
-    "types",
+    "errors shelf folders config resources connection project environments packs channel codec",
+    "types parcel",
     "authoring nodetype literals constraints signature source",
+    "isolation",
     "registry catalogue workflow migrate graph reader formatting",
-    "check keys analysis expansion states upgrade requirements renewal codec difference schema",
+    "check keys analysis expansion states upgrade requirements renewal difference schema",
     "cache disk pool events layout svg mermaid builder",
     "plan fusion planner explanation",
     "frame world limit inspector",
     "executor context body batch trace",
     "desk session store database faults jobs journal outputs queue sweep notebook board gallery",
-    "channel loader order report worker library client doctor backup testing fixtures template",
+    "loader isolated order report worker library client doctor backup testing fixtures template",
     "fleet hub dispatcher service",
     "server",
     "cli __main__",

@@ -19,6 +19,9 @@ from suites import passed
 from graphengine.authoring import Folders
 from graphengine.cli import main
 from graphengine.config import Settings
+from graphengine.environments import environment, make
+from graphengine.packs import in_folders
+from graphengine.project import read
 from graphengine.registry import Manifest
 from graphengine.session import Session
 from graphengine.testing import Kit, Recorder
@@ -40,13 +43,14 @@ def blocks() -> list[Block]:
     found = []
     for match in re.finditer(r"^```(\w+)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE):
         before = TEXT[: match.start()].rstrip().rpartition("\n\n")[2]
-        names = re.findall(r"`([\w.]+\.(?:py|json))`", before)
+        names = re.findall(r"`([\w./]+\.(?:py|json|toml))`", before)
         found.append(Block(match[1], match[2], names[-1] if names and match[1] != "sh" else ""))
     return found
 
 
 BLOCKS = blocks()
 FILES = {block.file: block.text for block in BLOCKS if block.file}
+NAMES = {Path(file).name for file in FILES}
 COMMANDS = [line for block in BLOCKS if block.language == "sh" for line in block.text.splitlines()]
 PICTURE = torch.rand(2, 4, 4, 3, generator=torch.Generator().manual_seed(0))
 
@@ -79,16 +83,23 @@ CALLS: dict[str, dict[str, Any]] = {
     "batches.deepen": {"image": PICTURE},
     "ages.double": {},
     "ages.twice": {},
+    "sharpness.sharpness": {"image": PICTURE},
 }
 """Every node of the manual, with what it is run with here."""
+
+
+def write(place: Path) -> None:
+    """Write the files of the manual into a folder."""
+    for name, text in FILES.items():
+        (place / name).parent.mkdir(exist_ok=True)
+        (place / name).write_text(text)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of the manual."""
     place = tmp_path_factory.mktemp("manual")
-    for name, text in FILES.items():
-        (place / name).write_text(text)
+    write(place)
     return place
 
 
@@ -96,16 +107,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     models = tmp_path_factory.mktemp("models")
     save_file({"curve": torch.linspace(0, 1, 256) ** 2}, models / "bent.safetensors")
-    return Settings(cache=tmp_path_factory.mktemp("cache"), nodes=(folder,), models=(models,), device="cpu")
+    found = Settings(
+        cache=tmp_path_factory.mktemp("cache"), data=tmp_path_factory.mktemp("data"), nodes=(folder,),
+        models=(models,), device="cpu",
+    )  # fmt: skip
+    for pack in in_folders(found.nodes, [], found.environments)[0]:
+        if pack.isolated:
+            project = Path(pack.project)
+            make(Path(pack.environment), read(project).dependencies, project)
+    return found
 
 
 @pytest.fixture(scope="module")
 def manifest(settings: Settings) -> Manifest:
-    return Manifest.of(settings.cache, settings.nodes)
+    return Manifest.of(settings.cache, settings.nodes, settings.environments)
 
 
 def test_every_block_is_a_file_or_a_command() -> None:
-    assert {block.language for block in BLOCKS} == {"python", "json", "sh"}
+    assert {block.language for block in BLOCKS} == {"python", "json", "toml", "sh"}
     assert all(block.file for block in BLOCKS if block.language != "sh")
     assert len(FILES) == sum(block.language != "sh" for block in BLOCKS)
 
@@ -113,8 +132,8 @@ def test_every_block_is_a_file_or_a_command() -> None:
 def test_every_file_loads_and_every_node_is_run_below(manifest: Manifest) -> None:
     assert manifest.problems == ()
     files = {id: f"{id.partition('.')[0]}.py" for id in manifest.types}
-    assert {id for id, file in files.items() if file in FILES} == CALLS.keys()
-    assert {files[id] for id in CALLS} == FILES.keys() - {"workflow.json", "test_manual.py"}
+    assert {id for id, file in files.items() if file in NAMES} == CALLS.keys()
+    assert {files[id] for id in CALLS} == NAMES - {"workflow.json", "test_manual.py", "pyproject.toml"}
 
 
 @pytest.mark.parametrize("id", CALLS)
@@ -165,12 +184,13 @@ def test_a_command_of_the_manual_works(
     if program == "pip":
         assert words == ["install", "graphengine"]
         return
-    for name, text in FILES.items():
-        (tmp_path / name).write_text(text)
+    write(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRAPHENGINE_CACHE", str(settings.cache))
     monkeypatch.setattr(sys, "argv", [program, *words])
     monkeypatch.setenv("GRAPHENGINE_DATA", str(tmp_path / "data"))
+    if "uninstall" in words:
+        make(environment(tmp_path / "data" / "environments", words[-1], ()), (), tmp_path)
     monkeypatch.setenv("GRAPHENGINE_PORT", "0")
     # Who serves is at work when the editor opens, and ends when told to.
     monkeypatch.setattr("webbrowser.open", lambda link: os.kill(os.getpid(), signal.SIGTERM))
@@ -183,7 +203,10 @@ def test_a_command_of_the_manual_works(
 
 def test_the_tests_of_the_manual_pass(folder: Path, settings: Settings, manifest: Manifest) -> None:
     name = "test_manual.py"
-    environment = {"GRAPHENGINE_NODES": str(folder), "GRAPHENGINE_CACHE": str(settings.cache)}
+    environment = {name: str(getattr(settings, name.lower())) for name in ("CACHE", "DATA")} | {
+        "NODES": str(folder)
+    }
+    environment = {f"GRAPHENGINE_{name}": text for name, text in environment.items()}
     passed(folder / name, FILES[name].count("def test_"), **environment)
 
 

@@ -20,7 +20,7 @@ image.blur image.load image.pick image.batch image.solid image.preview mask.to_i
 flow.switch flow.repeat_while number.add
 """.split()
 """Types that the tests use and no workflow does."""
-LEFT_OUT = set("module name code prints shared cache device awaits fuses exact migrations".split())
+LEFT_OUT = set("module name code prints shared cache device awaits fuses exact migrations shows".split())
 
 
 def fixtures(manifest: Manifest) -> dict[str, str]:

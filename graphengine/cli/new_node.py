@@ -27,9 +27,10 @@ def new_node(
     from graphengine.packs import in_folders, installed
     from graphengine.template import project, single
 
-    folders = settings().nodes
+    chosen = settings()
+    folders = chosen.nodes
     others = installed()
-    taken = {pack.name for pack in (*others, *in_folders(folders, others)[0])}
+    taken = {pack.name for pack in (*others, *in_folders(folders, others, chosen.environments)[0])}
     try:
         if file:
             if into is None and not folders:

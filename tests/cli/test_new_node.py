@@ -31,7 +31,14 @@ def test_a_new_pack_installs_is_listed_and_passes_its_own_tests(graphengine, pro
     environment = {"PYTHONPATH": path, "GRAPHENGINE_CACHE": str(cache)}
     listed = process("packs", "list", "--json", **environment)
     row = next(row for row in json.loads(listed.out) if row["name"] == "soft_light")
-    assert row == {"name": "soft_light", "version": "0.1.0", "from": "soft-light", "nodes": 1, "problems": []}
+    assert row == {
+        "name": "soft_light",
+        "version": "0.1.0",
+        "from": "soft-light",
+        "isolated": False,
+        "nodes": 1,
+        "problems": [],
+    }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "graphengine.fixtures", "-p", "no:cacheprovider"]
     tested = subprocess.run(
         command,

@@ -13,7 +13,7 @@ from graphengine.server import bodies
 from graphengine.server.route import Answer, Call, Route
 from graphengine.server.veil import Veil
 
-INSIDE = {"module", "name", "code"}
+INSIDE = {"module", "name", "code", "shows"}
 """Fields of a node type that are of no use outside of the engine."""
 
 
