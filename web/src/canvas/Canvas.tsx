@@ -33,6 +33,7 @@ import "@/canvas/canvas.css";
 
 const loadOver = () => import("@/canvas/Over");
 const Over = lazy(loadOver);
+const loadPictures = () => import("@/canvas/pictures");
 /** Say why something cannot be. */
 const tell = (title: string) => notify({ kind: "info", title });
 const NODES = { step: StepNode, frame: FrameNode, note: NoteNode };
@@ -115,6 +116,14 @@ function Graph() {
       onDoubleClick={(event) => {
         const target = event.target as Element;
         if (target.matches(".react-flow__pane, .body, .overview")) openPalette({ flow }, [event.clientX, event.clientY]);
+      }}
+      onDragOver={(event) => event.preventDefault()}
+      onDrop={(event) => {
+        const files = [...event.dataTransfer.files];
+        if (event.defaultPrevented || !files.length) return;
+        event.preventDefault();
+        const at = place([event.clientX, event.clientY]);
+        void loadPictures().then(({ dropFiles }) => dropFiles(files, at));
       }}
       onClickCapture={(event) => {
         if (far && (event.target as Element).matches(".react-flow__pane")) selectAt(drawn, place([event.clientX, event.clientY]));
@@ -288,11 +297,11 @@ function useView(
   const kept = useRef<{ readonly home: string; readonly placed: unknown }>({ home: "", placed: null });
   useLayoutEffect(() => {
     const before = kept.current;
-    if (!boxes.size) return setShown(home);
     if (before.home === home && (before.placed === placed || tab.viewport)) return;
     kept.current = { home, placed };
     if (tab.viewport) void flow.setViewport(tab.viewport);
-    else fitTo();
+    else if (boxes.size) fitTo();
+    else void flow.setViewport({ x: 0, y: 0, zoom: 1 }); // the first node stays where it is put
     setShown(home);
   }, [home, computed, placed, tab.viewport, boxes, flow, fitTo]);
 

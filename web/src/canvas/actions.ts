@@ -18,6 +18,7 @@ import type { NodeType, Port } from "@/graph/nodetype";
 import { parse } from "@/graph/parse";
 import { madeSubgraph, movedInto, unpacked } from "@/graph/subgraph";
 import { bendsKey, type Wire } from "@/graph/wires";
+import { perform } from "@/session/refresh";
 import { useCatalogue } from "@/store/catalogue";
 import { activeTab, shownSheet, useEditor } from "@/store/editor";
 import { strings } from "@/strings";
@@ -376,11 +377,27 @@ export function nodeOfLink(link: string): string {
   return link.includes(".") ? parts(link).node : "";
 }
 
-/** Paste what was copied here, or what another tab or window of the editor has put on the clipboard. */
+/** What the clipboard holds: a text, or a picture. A browser may not let us read it. */
+async function clipboard(): Promise<string | Blob> {
+  if (!("read" in navigator.clipboard)) return (navigator.clipboard as Clipboard).readText();
+  for (const item of await navigator.clipboard.read()) {
+    if (item.types.includes("text/plain")) return (await item.getType("text/plain")).text();
+    const picture = item.types.find((type) => type.startsWith("image/"));
+    if (picture) return item.getType(picture);
+  }
+  return "";
+}
+
+/** Paste what was copied here, or what another tab, window or program has put on the clipboard: nodes, or a picture. */
 export async function pasteHere(place: Point, graph: Graph, wired: boolean): Promise<void> {
   let from = clip;
   try {
-    const text = await navigator.clipboard.readText();
+    const text = await clipboard();
+    if (typeof text !== "string") {
+      const { addPicture } = await import("@/canvas/pictures");
+      perform(addPicture(text, place, graph), strings.widgets.uploadFailed);
+      return;
+    }
     const found = text.startsWith(CLIP) ? parse(text) : null;
     const given = isObject(found) ? found["graphengine"] : undefined;
     if (isObject(given) && isObject(given["nodes"]) && isObject(given["layout"])) {

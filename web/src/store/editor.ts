@@ -216,6 +216,11 @@ export function shownSheet(tab: Tab): Sheet {
   return found;
 }
 
+/** The sheet whose values are edited: the form is that of the file's own graph. */
+export function editedSheet(tab: Tab): Sheet {
+  return (tab.view === "form" ? sheet(tab.document) : null) ?? shownSheet(tab);
+}
+
 /** The document of a JSON text; throws `NotJson`, or an Error for JSON that is no workflow. */
 export function readDocument(text: string): Document {
   const data = parse(text);
