@@ -62,7 +62,7 @@ function Graph() {
   const far = useStore((state) => state.transform[2] < FAR);
   const region = useStore((state) => regionOf(...state.transform, state.width, state.height), sameRegion);
   const over = useCanvas((state) => state.palette !== null || state.menu !== null || state.refusal !== null);
-  const [fitTo, viewed] = useView(drawn, element);
+  const [fitTo, viewed, fitted] = useView(drawn, element);
 
   useEffect(() => {
     const commands = canvasCommands({
@@ -95,10 +95,11 @@ function Graph() {
   const seen = useFlow(drawn, far || !viewed ? null : region);
   const anything = boxes.size > 0 || Object.keys(scene.sheet.layout).some((key) => key.includes(":"));
   const onMoveStart = useCallback(() => element.current?.classList.add("moving"), []);
-  const onMoveEnd = useCallback((_: unknown, viewport: Viewport) => {
+  const onMoveEnd = useCallback((event: unknown, viewport: Viewport) => {
     element.current?.classList.remove("moving");
+    if (!event && textOf(viewport) === fitted.current) return; // nobody chose it: better places may fit better
     useEditor.getState().setViewport(useEditor.getState().active, viewport);
-  }, []);
+  }, [fitted]);
   const place = useCallback(
     (at: Point): Point => {
       const { x, y } = flow.screenToFlowPosition({ x: at[0], y: at[1] });
@@ -280,7 +281,7 @@ function cornerOf(graph: Drawn["scene"]["sheet"]["root"], { boxes }: Drawn): Poi
  */
 function useView(
   { tab, boxes, scene }: Drawn, element: React.RefObject<HTMLElement | null>,
-): readonly [(ids?: readonly string[]) => void, boolean] {
+): readonly [(ids?: readonly string[]) => void, boolean, React.RefObject<string>] {
   const flow = useReactFlow<FlowNode, FlowEdge>();
   const computed = useCanvas((state) => state.computedFor);
   const placed = useCanvas((state) => state.computed);
@@ -289,34 +290,44 @@ function useView(
   const fitTo = useCallback((ids?: readonly string[]) => {
     const { width = 1200, height = 800 } = element.current?.getBoundingClientRect() ?? {};
     const all = ids?.length ? ids.flatMap((id) => now.current.get(id) ?? []) : [...now.current.values()];
-    void flow.setViewport(viewportFor(boundsOf(all), width, height));
+    const viewport = viewportFor(boundsOf(all), width, height);
+    void flow.setViewport(viewport);
+    return viewport;
   }, [flow, element]);
 
   const home = `${tab.id} ${scene.sheet.name}`;
   const [shown, setShown] = useState("");
+  const fitted = useRef("");
   const kept = useRef<{ readonly home: string; readonly placed: unknown }>({ home: "", placed: null });
   useLayoutEffect(() => {
     const before = kept.current;
     if (before.home === home && (before.placed === placed || tab.viewport)) return;
     kept.current = { home, placed };
     if (tab.viewport) void flow.setViewport(tab.viewport);
-    else if (boxes.size) fitTo();
-    else void flow.setViewport({ x: 0, y: 0, zoom: 1 }); // the first node stays where it is put
+    else if (boxes.size) fitted.current = textOf(fitTo());
+    else {
+      const corner = { x: 0, y: 0, zoom: 1 }; // the first node stays where it is put
+      void flow.setViewport(corner);
+      fitted.current = textOf(corner);
+    }
     setShown(home);
   }, [home, computed, placed, tab.viewport, boxes, flow, fitTo]);
 
   const width = useStore((state) => state.width);
-  const before = useRef(width);
+  const before = useRef({ width, chosen: 0 });
   useEffect(() => {
-    const narrower = width < before.current;
-    before.current = width;
+    const narrower = width < before.current.width;
+    const { selection, viewport } = activeTab();
+    const panel = before.current.chosen === 0 && selection.size === 0; // else it is the inspector that comes or goes
+    before.current = { width, chosen: selection.size };
+    if (!viewport && panel && now.current.size) fitted.current = textOf(fitTo());
     const [only] = activeTab().selection.size === 1 ? activeTab().selection : [];
     const box = only === undefined ? undefined : now.current.get(only);
     if (!narrower || !box) return;
     const { x, y, zoom } = flow.getViewport();
     const right = (box.absolute[0] + Math.min(box.shape.width, 400)) * zoom + x;
     if (right > width - 24 && right < width + 700) void flow.setViewport({ x: x - (right - width + 24), y, zoom });
-  }, [width, flow]);
+  }, [width, flow, fitTo]);
 
   const reveal = useEditor((state) => state.reveal);
   useEffect(() => {
@@ -326,7 +337,11 @@ function useView(
     const zoom = Math.max(0.8, Math.min(1.2, flow.getZoom()));
     void flow.setCenter(box.absolute[0] + box.shape.width / 2, box.absolute[1] + Math.min(box.shape.height, 300) / 2, { zoom, duration: 200 });
   }, [reveal, flow]);
-  return [fitTo, shown === home];
+  return [fitTo, shown === home, fitted];
+}
+
+function textOf({ x, y, zoom }: Viewport): string {
+  return `${x} ${y} ${zoom}`;
 }
 
 /** What happens while wires are drawn. */

@@ -5,10 +5,10 @@ import {
   connected, entryFor, exitFor, fit, filled, insertedOn, scene as sceneOf, sceneOf as same, withBetween,
   type Scene, type Source, type Target,
 } from "@/graph/connect";
-import { chain, graphNames, objectAt, parts, put, written, type Document, type Graph, type Node } from "@/graph/document";
+import { chain, graphNames, parts, written, type Document, type Graph, type Node } from "@/graph/document";
 import { copied, duplicated, pasted, type Clip } from "@/graph/clipboard";
 import {
-  freeId, fresh, moved, removed, renamedName, renamedNode, renamedParam, unlinked, withBodyOutput, withField, withInput, withLayout, withNode, withPlace,
+  freeId, fresh, moved, removed, renamedNode, renamedParam, unlinked, withBodyOutput, withField, withInput, withLayout, withNode, withPlace,
   withState, type Point, type State,
 } from "@/graph/edit";
 import { boxes, type Box } from "@/graph/geometry";
@@ -440,17 +440,4 @@ export function rename(id: string, next: string): void {
 /** Give an input of a body another name, also where its nodes use it. */
 export function renameParam(body: Graph, old: string, name: string): void {
   edit(strings.edits.rename, (document) => renamedParam(document, body, old, name));
-}
-
-/** Name an input or output of a node as one of the workflow; an empty name takes it away. */
-export function setNamed(field: "inputs" | "outputs", target: string, wish: string): void {
-  edit(strings.edits.name, (document) => {
-    const { sheet } = scene(document);
-    const names = objectAt(sheet.data, [field]);
-    const [old] = Object.entries(names).find(([, at]) => at === target) ?? [];
-    if (!wish) return old === undefined ? document : put(document, [...sheet.path, field, old], undefined);
-    const taken = new Set(Object.keys(names).filter((name) => name !== old));
-    const name = freeId(taken, wish);
-    return old === undefined ? put(document, [...sheet.path, field, name], target) : renamedName(document, sheet, field, old, name);
-  });
 }

@@ -26,6 +26,7 @@ export function Shell() {
   const viewing = useViewing((state) => state.first !== null);
   const sheet = useSettings((state) => state.sheet);
   const panel = useSettings((state) => state.panel);
+  const about = useSettings((state) => state.about);
   useEffect(registerCommands, []);
   return (
     <div className={`shell ${view} ${panel ? "with-panel" : ""}`}>
@@ -37,7 +38,7 @@ export function Shell() {
         {view === "form" ? <Suspense fallback={null}><FormView /></Suspense> : <Canvas />}
         <Banner />
       </div>
-      <Suspense fallback={null}>{view === "graph" && selected && <Inspector />}</Suspense>
+      <Suspense fallback={null}>{view === "graph" && (selected || about) && <Inspector />}</Suspense>
       <Notices />
       <DropZone />
       <QuestionDialog />
