@@ -122,11 +122,15 @@ def stroke(page: Page, *points: tuple[float, float]) -> None:
 
 def covered(page: Page) -> float:
     """Which part of the mask is selected."""
-    found: float = painter(page).locator("canvas").evaluate(
-        """canvas => {
+    found: float = (
+        painter(page)
+        .locator("canvas")
+        .evaluate(
+            """canvas => {
           const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
           return data.filter((_, i) => i % 4 === 3 && data[i] > 127).length / (data.length / 4);
         }"""
+        )
     )
     return found
 
@@ -155,13 +159,19 @@ def test_a_mask_is_painted_over_the_picture_and_the_run_paints_there(editor: Edi
     painter(page).get_by_role("button", name="Use this mask").click()
     expect(painter(page)).to_have_count(0)
     expect(editor.node("mask_picture").locator("img")).to_be_visible()
-    expect(editor.node("mask_picture").locator("img")).to_have_attribute("src", "/api/uploads/" + loads(editor)["mask_picture"])
+    expect(editor.node("mask_picture").locator("img")).to_have_attribute(
+        "src", "/api/uploads/" + loads(editor)["mask_picture"]
+    )
 
     job = editor.run()
     assert job["state"] == "done", job
     made = Image.open(BytesIO(picture(server, job["outputs"][0]["url"]))).convert("RGB")
     with Image.open(workflows() / "assets/house.png") as house:
-        changed = ImageChops.difference(made, house.convert("RGB")).convert("L").point(lambda value: 255 * (value > 8))
+        changed = (
+            ImageChops.difference(made, house.convert("RGB"))
+            .convert("L")
+            .point(lambda value: 255 * (value > 8))
+        )
     box = changed.getbbox()
     assert box is not None
     assert box[1] >= 128 * 0.2 - 15
@@ -173,7 +183,9 @@ def test_another_picture_can_lie_under_the_mask(editor: Editor, tmp_path: Path):
     page = editor.template("Inpainting").page
     editor.node("mask_picture").get_by_role("button", name="Paint…").click()
     grounds = painter(page).get_by_role("group", name="Paint over")
-    expect(grounds.get_by_role("button", name="The picture of picture")).to_have_attribute("aria-pressed", "true")
+    expect(grounds.get_by_role("button", name="The picture of picture")).to_have_attribute(
+        "aria-pressed", "true"
+    )
     grounds.get_by_role("button", name="Nothing").click()
     expect(painter(page).locator(".easel img")).to_have_count(0)
     (tmp_path / "sky.png").write_bytes(png("skyblue"))

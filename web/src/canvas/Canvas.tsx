@@ -79,6 +79,19 @@ function Graph() {
   }, []);
 
   useEffect(() => {
+    if (!element.current || !navigator.maxTouchPoints) return;
+    const graph = element.current;
+    let stop: (() => void) | undefined;
+    let gone = false;
+    void import("@/canvas/fingers").then(({ followFingers }) => {
+      if (!gone) stop = followFingers(graph, flow);
+    });
+    return () => {
+      gone = true;
+      stop?.();
+    };
+  }, [flow]);
+  useEffect(() => {
     const soon = setTimeout(() => void loadOver(), IDLE);
     return () => clearTimeout(soon);
   }, []);
@@ -173,6 +186,10 @@ function Graph() {
         {snap && !far && <Background gap={GRID} />}
         {far && <Overview sketch={sketch} />}
         <ZoomBar />
+        <button type="button" className="add-here" aria-label={strings.commands.add} onClick={(event) => {
+          const { left, top, width, height } = (element.current ?? event.currentTarget).getBoundingClientRect();
+          openPalette({ flow }, [left + width / 2, top + height / 3]);
+        }}>+</button>
         {boxes.size > 0 && <MiniMap sketch={sketch} />}
       </ReactFlow>
       <Breadcrumbs tab={tab} />

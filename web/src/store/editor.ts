@@ -155,7 +155,11 @@ export const useEditor = create<EditorState>()((set, get) => {
         return { document, past: [...tab.past, entry], future: tab.future.slice(1), ...kept(tab, document) };
       }),
     markSaved: (id, saved, name, etag) => change(id, () => ({ saved, name, etag })),
-    select: (ids) => here(() => ({ selection: new Set(ids) })),
+    select: (ids) =>
+      here((tab) => {
+        const { nodes, layout } = shownSheet(tab);
+        return { selection: new Set([...ids].filter((id) => nodes.has(id) || id in layout)) };
+      }),
     enter: (graph, node) =>
       here((tab) => ({ inside: [...tab.inside, { graph, node }], selection: new Set(), viewport: null })),
     leave: (depth) =>
