@@ -167,8 +167,8 @@ class Editor:
               transfer.items.add(new File([bytes], name, { type }));
               const target = document.querySelector(on);
               for (const kind of ["dragenter", "dragover", "drop"]) {
-                const init = { dataTransfer: transfer, bubbles: true, cancelable: true, clientX: x, clientY: y };
-                target.dispatchEvent(new DragEvent(kind, init));
+                const event = { dataTransfer: transfer, bubbles: true, cancelable: true };
+                target.dispatchEvent(new DragEvent(kind, { ...event, clientX: x, clientY: y }));
               }
             }""",
             [name, media, self.kept(content), on, x, y],

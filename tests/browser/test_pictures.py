@@ -159,9 +159,8 @@ def test_a_mask_is_painted_over_the_picture_and_the_run_paints_there(editor: Edi
     painter(page).get_by_role("button", name="Use this mask").click()
     expect(painter(page)).to_have_count(0)
     expect(editor.node("mask_picture").locator("img")).to_be_visible()
-    expect(editor.node("mask_picture").locator("img")).to_have_attribute(
-        "src", "/api/uploads/" + loads(editor)["mask_picture"]
-    )
+    address = "/api/uploads/" + loads(editor)["mask_picture"]
+    expect(editor.node("mask_picture").locator("img")).to_have_attribute("src", address)
 
     job = editor.run()
     assert job["state"] == "done", job

@@ -24,6 +24,10 @@ export const strings = {
     bypassed: "bypassed",
     carried: (output: string, input: string) =>
       output && output !== input ? `${output} becomes the next ${input}` : `the next ${input}`,
+    goesIn: "Drop it here to put it into the loop",
+    goesOut: "Drop it here to take it out of the loop",
+    staysIn: (why: string) => `It stays in the loop: ${why}`,
+    staysOut: (why: string) => `It cannot go into the loop: ${why}`,
     bodyEmpty: "Add nodes here: what runs each time.",
     result: "result",
     enter: "Open the sub-workflow",

@@ -10,9 +10,11 @@ import {
 import { Breadcrumbs } from "@/canvas/Breadcrumbs";
 import { canvasCommands, openPalette, viewportFor } from "@/canvas/commands";
 import { ConnectHint } from "@/canvas/ConnectHint";
+import { DragHint } from "@/canvas/DragHint";
 import { boundsOf } from "@/canvas/draw";
 import { FrameNode, NoteNode } from "@/canvas/ExtraNode";
 import type { FlowEdge, FlowNode } from "@/canvas/flow";
+import { goalOf, landingAt } from "@/canvas/landing";
 import { MiniMap } from "@/canvas/MiniMap";
 import { FAR, Overview } from "@/canvas/Overview";
 import { regionOf, type Region } from "@/canvas/region";
@@ -24,6 +26,7 @@ import { WireEdge } from "@/canvas/WireEdge";
 import { ZoomBar } from "@/canvas/ZoomBar";
 import { useCommands } from "@/commands";
 import { entryFor, exitFor, fit, type Source, type Target } from "@/graph/connect";
+import type { Graph as Body } from "@/graph/document";
 import type { Point } from "@/graph/edit";
 import { sourceOf, targetOf } from "@/graph/wires";
 import { activeTab, useEditor } from "@/store/editor";
@@ -153,7 +156,13 @@ function Graph() {
         onMoveStart={onMoveStart}
         onMoveEnd={onMoveEnd}
         {...ends}
-        onNodeDrag={(_, node) => useCanvas.setState({ over: wireUnder(node.id, now.current)?.id ?? "" })}
+        onNodeDrag={(event, node, dragged) => {
+          const touch = "changedTouches" in event ? event.changedTouches[0] : event;
+          const at: Point = [touch?.clientX ?? 0, touch?.clientY ?? 0];
+          useCanvas.setState({
+            over: wireUnder(node.id, now.current)?.id ?? "", landing: landingAt(at, dragged.map(({ id }) => id), now.current),
+          });
+        }}
         onNodeContextMenu={(event, node) => {
           if (!activeTab().selection.has(node.id)) useEditor.getState().select([node.id]);
           openMenu(event, node.type === "step" ? "node" : "extra", node.id);
@@ -200,6 +209,7 @@ function Graph() {
         </div>
       )}
       <ConnectHint />
+      <DragHint />
       {over && <Suspense><Over place={place} /></Suspense>}
     </main>
   );
@@ -251,33 +261,27 @@ function drop(places: ReadonlyMap<string, Point>, byPointer: boolean, drawn: Dra
   const { over } = useCanvas.getState();
   const [only] = places.keys();
   const wire = byPointer && places.size === 1 ? drawn.wires.find((wire) => wire.id === over) : undefined;
-  const before = new Map([...places].flatMap(([id]) => {
-    const box = drawn.boxes.get(id);
-    return box ? [[id, box] as const] : [];
-  }));
-  useCanvas.setState({ drag: null, over: "" });
   const nodes = [...places.keys()].filter((id) => drawn.scene.sheet.nodes.has(id));
-  const [first] = nodes;
-  const box = first === undefined ? undefined : before.get(first);
-  const graph = first === undefined ? undefined : drawn.scene.sheet.nodes.get(first)?.graph;
-  const together = nodes.every((id) => drawn.scene.sheet.nodes.get(id)?.graph === graph);
-  if (byPointer && box && graph && together && nodes.length) {
-    const middle: Point = [box.absolute[0] + box.shape.width / 2, box.absolute[1] + 20];
-    const found = graphAt(middle, new Set(nodes));
-    const deeper = found.graph !== graph && found.graph.parent !== null;
-    if (deeper && inside(found.graph, graph)) {
-      const corner = cornerOf(found.graph, drawn);
-      const inner = new Map(nodes.map((id): [string, Point] => {
-        const at = before.get(id)?.absolute ?? [0, 0];
-        return [id, [Math.max(0, at[0] - corner[0]), Math.max(0, at[1] - corner[1])]];
-      }));
-      const problem = moveInto(nodes, found.graph, inner);
-      if (!problem) return;
-      tell(problem);
-    }
+  const goal = byPointer ? goalOf(nodes, drawn) : null;
+  useCanvas.setState({ drag: null, over: "", landing: null });
+  if (goal && !goal.problem) {
+    const corner = cornerOf(goal.graph, drawn);
+    const inner = new Map(nodes.map((id): [string, Point] => {
+      const at = drawn.boxes.get(id)?.absolute ?? [0, 0];
+      return [id, held([at[0] - corner[0], at[1] - corner[1]], goal.graph)];
+    }));
+    moveInto(nodes, goal.graph, inner);
+    return;
   }
-  move(places, byPointer ? "" : "nudge");
+  if (goal && !goal.out) tell(goal.problem);
+  const { sheet } = drawn.scene;
+  move(new Map([...places].map(([id, at]) => [id, held(at, sheet.nodes.get(id)?.graph)])), byPointer ? "" : "nudge");
   if (wire && only !== undefined) insertOn(only, wire);
+}
+
+/** A place in a graph: in the body of a loop nothing stands left of its beginning or above it. */
+function held([x, y]: Point, graph: Body | undefined): Point {
+  return graph?.parent ? [Math.max(0, x), Math.max(0, y)] : [x, y];
 }
 
 /** Whether a graph lies in another one. */

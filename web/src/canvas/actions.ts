@@ -36,15 +36,17 @@ function scene(document: Document): Scene {
 
 /** The boxes of the sheet that is shown. */
 export function boxesHere(pictured: ReadonlySet<string> = new Set()): Map<string, Box> {
-  return boxes(here(), { pictured, place: placeNow });
+  return boxes(here(), { pictured, place: placeNow, rest: restingPlace });
 }
 
 /** Where a node is though the file does not say it. */
 export function placeNow(id: string): Point | undefined {
-  const { drag, computed } = useCanvas.getState();
-  const dragged = drag?.get(id);
-  if (dragged) return dragged;
-  const place = computed.get(id);
+  return useCanvas.getState().drag?.get(id) ?? restingPlace(id);
+}
+
+/** The same, without what is dragged. */
+export function restingPlace(id: string): Point | undefined {
+  const place = useCanvas.getState().computed.get(id);
   return place && unwritten(id) ? place : undefined;
 }
 
@@ -352,9 +354,10 @@ export function setBends(wire: Wire, via: readonly Point[]): void {
 }
 
 /** The innermost frame at a place on the canvas, with the place as it is counted there. */
-export function graphAt(place: Point, without: ReadonlySet<string> = new Set()): { readonly graph: Graph; readonly place: Point } {
+export function graphAt(
+  place: Point, without: ReadonlySet<string> = new Set(), all: ReadonlyMap<string, Box> = boxesHere(),
+): { readonly graph: Graph; readonly place: Point } {
   const { sheet } = here();
-  const all = boxesHere();
   let best: { graph: Graph; place: Point } = { graph: sheet.root, place };
   for (const box of all.values()) {
     if (without.has(box.shape.id)) continue;
