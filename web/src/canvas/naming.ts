@@ -3,7 +3,7 @@ import { here } from "@/canvas/actions";
 import { sceneOf } from "@/graph/connect";
 import { objectAt, put, type Document } from "@/graph/document";
 import { freeId, renamedName } from "@/graph/edit";
-import { withPort, withoutPort } from "@/graph/subgraph";
+import { withPort } from "@/graph/ports";
 import { useEditor } from "@/store/editor";
 import { strings } from "@/strings";
 
@@ -34,7 +34,7 @@ export function renameNamed(side: Side, old: string, wish: string): void {
   edit(strings.edits.name, (document) => {
     const { sheet } = sceneOf(document, here());
     const taken = new Set(Object.keys(objectAt(sheet.data, [side])).filter((name) => name !== old));
-    if (!wish) return withoutPort(put(document, [...sheet.path, side, old], undefined), sheet.name, side, old);
+    if (!wish) return withPort(put(document, [...sheet.path, side, old], undefined), sheet.name, side, old, undefined);
     const name = freeId(taken, wish);
     return withPort(renamedName(document, sheet, side, old, name), sheet.name, side, old, name);
   });

@@ -2,7 +2,7 @@
 import { copyOf } from "@/graph/clipboard";
 import { sceneOf, type Scene } from "@/graph/connect";
 import {
-  chain, graphNames, linksOf, objectAt, parts, put, renamed, resolve, sheet as sheetOf, type Document, type Graph, type Node, type Sheet,
+  chain, linksOf, objectAt, parts, put, resolve, sheet as sheetOf, type Document, type Graph, type Node, type Sheet,
 } from "@/graph/document";
 import { freeId, relinked, withField, withInside, withLayout, withNode, type Point } from "@/graph/edit";
 import { pointOf } from "@/graph/geometry";
@@ -195,43 +195,6 @@ function placed(document: Document, sheet: Sheet, inner: Sheet, id: string, name
   }
   const done = sheetOf(document, sheet.name);
   return done ? withLayout(document, done, layout) : document;
-}
-
-/** Every node that runs a sub-workflow, with its input or output of a name called otherwise. */
-export function withPort(document: Document, graph: string, side: "inputs" | "outputs", old: string, name: string): Document {
-  return ported(document, graph, side, old, name);
-}
-
-/** Every node that runs a sub-workflow, without what was written or linked at an input or output that is gone. */
-export function withoutPort(document: Document, graph: string, side: "inputs" | "outputs", name: string): Document {
-  return side === "inputs" ? ported(document, graph, side, name, undefined) : document;
-}
-
-function ported(document: Document, graph: string, side: "inputs" | "outputs", old: string, name: string | undefined): Document {
-  if (!graph || old === name) return document;
-  let now = document;
-  for (const sheetName of ["", ...graphNames(document)]) {
-    const sheet = sheetOf(now, sheetName);
-    const users = new Set([...(sheet?.nodes.values() ?? [])].filter(({ type }) => type === `graph:${graph}`).map(({ id }) => id));
-    if (!sheet || !users.size) continue;
-    const to = (link: string) => {
-      const { node, output } = parts(link);
-      return users.has(node) && output === old ? `${node}.${name ?? old}` : link;
-    };
-    if (side === "outputs") {
-      now = put(now, sheet.path, relinked(sheet.data, to));
-      continue;
-    }
-    for (const id of users) {
-      const place = [...(sheet.nodes.get(id)?.path ?? []), "inputs"];
-      const inputs = objectAt(now, place);
-      if (!Object.hasOwn(inputs, old)) continue;
-      now = name === undefined ? put(now, [...place, old], undefined) : put(now, place, renamed(inputs, new Map([[old, name]])));
-    }
-    const named = Object.entries(sheet.named).filter(([, target]) => to(target) !== target || (name === undefined && users.has(parts(target).node) && parts(target).output === old));
-    for (const [key, target] of named) now = put(now, [...sheet.path, "inputs", key], name === undefined ? undefined : to(target));
-  }
-  return now;
 }
 
 /** Nodes in another graph of the same sheet. A text says why they cannot stand there. */
