@@ -126,6 +126,7 @@ export const strings = {
   },
   inspector: {
     label: "Inspector",
+    shut: "Close, and select nothing",
     many: (count: number) => `${count} selected`,
     id: "Id",
     title: "Title",

@@ -1,6 +1,7 @@
 import { useId, useState } from "react";
 import { disconnect, here, rename, renameParam, setField, setInput, setPlace } from "@/canvas/actions";
 import { lookOf } from "@/canvas/looks";
+import { useCanvas } from "@/canvas/store";
 import { setNamed } from "@/canvas/naming";
 import { WorkflowInspector } from "@/canvas/WorkflowInspector";
 import { linksOf, literal, objectAt, type Graph, type Node } from "@/graph/document";
@@ -26,9 +27,13 @@ export default function Inspector() {
   const { nodes, layout } = shownSheet(tab);
   const chosen = [...tab.selection];
   const [first] = chosen.flatMap((id) => nodes.get(id) ?? []);
+  const dragging = useCanvas((state) => state.drag !== null);
   const extra = chosen.length === 1 && !first;
   return (
-    <aside className="inspector" aria-label={strings.inspector.label}>
+    <aside className={dragging ? "inspector dragging" : "inspector"} aria-label={strings.inspector.label}>
+      {chosen.length > 0 && (
+        <button type="button" className="shut" aria-label={strings.inspector.shut} onClick={() => useEditor.getState().select([])}>×</button>
+      )}
       {!chosen.length && <WorkflowInspector key={tab.id} />}
       {chosen.length === 1 && first && ready && <OneNode key={first.id} node={first} />}
       {extra && <Colours ids={chosen} now={objectAt(layout, chosen)["colour"]} />}
