@@ -74,6 +74,7 @@ def test_a_picture_is_pasted_into_its_node(loader: Editor, server: Server):
 
 def test_a_picture_is_dropped_on_its_node(loader: Editor, server: Server):
     loader.drop("blue.png", "image/png", png("blue"), '[data-id="load"] .field.image')
+    expect(loader.page.locator(".drop-zone")).to_have_count(0)
     shown(loader, server, (0, 0, 255))
     assert loader.ids() == {"load"}
 

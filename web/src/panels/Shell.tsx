@@ -39,7 +39,7 @@ export function Shell() {
         {view === "form" ? <Suspense fallback={null}><FormView /></Suspense> : <Canvas />}
         <Banner />
       </div>
-      <Suspense fallback={null}>{view === "graph" && (selected || (about && !blank)) && <Inspector />}</Suspense>
+      <Suspense fallback={<div className="inspector-place" />}>{view === "graph" && (selected || (about && !blank)) && <Inspector />}</Suspense>
       <Notices />
       <DropZone />
       <QuestionDialog />

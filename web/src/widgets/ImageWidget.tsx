@@ -43,8 +43,7 @@ export function ImageWidget({ value, onChange, label, id, node, mask }: WidgetPr
     const file = event.dataTransfer.files[0];
     setState("");
     if (!file) return;
-    event.preventDefault();
-    event.stopPropagation();
+    event.preventDefault(); // the graph and the page see that it was taken
     take(file, file.name);
   };
   const text = state === "busy" ? strings.widgets.uploading : state === "failed" ? strings.widgets.uploadFailed : "";
