@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from graphengine import resources
 from graphengine.config import Settings
 from graphengine.server import auth, guard, log, problem
 from graphengine.server.disk import Disk
@@ -60,7 +61,7 @@ def site(service: Service, settings: Settings, access: Access, limits: Limits | 
         limits=limits,
         veil=hidden,
         streams=Streams(limits, hidden),
-        pictures=Pictures(service.uploads, limits.pixels),
+        pictures=Pictures(service.uploads, resources.workflows(), limits.pixels),
         disk=Disk((settings.data / "outputs", service.uploads, settings.data / "workflows"), limits.disk),
     )
 

@@ -1,5 +1,7 @@
 """Pictures: those that users upload are made anew, and small ones are made of those that jobs gave.
 
+Those that the shipped workflows read can be seen like an upload, by the name that the workflow writes.
+
 Of an upload nothing is kept but its pixels: it is decoded and written again as PNG, so that whatever else was
 in the file (a place in its EXIF, a page, a program behind its end) is gone.
 """
@@ -27,6 +29,8 @@ TAKEN = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}\.png").fullmatch
 AT_ONCE = 2
 """Pictures that are decoded at once: each may take hundreds of megabytes."""
+SHIPPED = "assets/"
+"""How the name of a picture begins that a shipped workflow reads."""
 KEPT = 4 << 20
 """Bytes of small pictures that are remembered."""
 
@@ -40,10 +44,13 @@ class Upload(NamedTuple):
 
 
 class Pictures:
-    """The uploads in a folder, and small pictures. `pixels` is how many a picture may have."""
+    """The uploads in a folder, and small pictures. `pixels` is how many a picture may have.
 
-    def __init__(self, folder: Path, pixels: int) -> None:
-        self.folder, self.pixels = folder, pixels
+    `shipped` is the folder of the shipped workflows.
+    """
+
+    def __init__(self, folder: Path, shipped: Path, pixels: int) -> None:
+        self.folder, self.shipped, self.pixels = folder, shipped, pixels
         self.turns = asyncio.Semaphore(AT_ONCE)
         self.small: OrderedDict[tuple[str, int], bytes] = OrderedDict()
 
@@ -62,8 +69,9 @@ class Pictures:
             raise StoreError(f"the picture cannot be kept: {error}") from error
 
     def find(self, name: str) -> Path:
-        """The file of an upload. NotFound if there is none."""
-        path = inside(self.folder, name) if NAME(name) else None
+        """The file of an upload, or of a picture that a shipped workflow reads. NotFound if there is none."""
+        root = self.shipped if name.startswith(SHIPPED) else self.folder
+        path = inside(root, name) if NAME(name.removeprefix(SHIPPED)) else None
         if path is None or not path.is_file():
             raise NotFound("there is no picture of this name; upload it first")
         return path

@@ -156,20 +156,33 @@ class Editor:
         found: dict[str, Any] = json.loads(self.text())
         return found
 
-    def drop(self, name: str, media: str, content: bytes) -> None:
-        """Drop a file on the page."""
+    def drop(
+        self, name: str, media: str, content: bytes, on: str = ".work > main", x: float = 0, y: float = 0
+    ) -> None:
+        """Drop a file on the graph, or on another element, at a place of the window."""
         self.page.evaluate(
-            """async ([name, type, url]) => {
+            """async ([name, type, url, on, x, y]) => {
               const bytes = await (await fetch(url)).arrayBuffer();
               const transfer = new DataTransfer();
               transfer.items.add(new File([bytes], name, { type }));
-              const target = document.querySelector(".work");
+              const target = document.querySelector(on);
               for (const kind of ["dragenter", "dragover", "drop"]) {
-                const init = { dataTransfer: transfer, bubbles: true, cancelable: true };
-                target.dispatchEvent(new DragEvent(kind, init));
+                const event = { dataTransfer: transfer, bubbles: true, cancelable: true };
+                target.dispatchEvent(new DragEvent(kind, { ...event, clientX: x, clientY: y }));
               }
             }""",
-            [name, media, self.kept(content)],
+            [name, media, self.kept(content), on, x, y],
+        )
+
+    def copy_picture(self, content: bytes) -> None:
+        """Put a PNG on the clipboard, as another program would."""
+        self.page.evaluate(
+            """async (url) => {
+              const picture = await (await fetch(url)).blob();
+              const item = new ClipboardItem({ "image/png": new Blob([picture], { type: "image/png" }) });
+              await navigator.clipboard.write([item]);
+            }""",
+            self.kept(content),
         )
 
     def kept(self, content: bytes) -> str:

@@ -54,7 +54,9 @@ def test_a_saved_picture_that_is_dropped_opens_the_graph_that_made_it(editor: Ed
     assert opened == Workflow.load(WORKFLOW).with_inputs(inputs).data
 
 
-def test_a_picture_without_a_workflow_says_so(editor: Editor):
+def test_a_picture_without_a_workflow_says_so_on_the_form(editor: Editor):
+    editor.page.get_by_role("button", name="Form", exact=True).click()
+    expect(editor.page.get_by_role("main", name="Form")).to_be_visible()
     editor.drop("plain.png", "image/png", (ROOT / "workflows/pictures/text_to_image.png").read_bytes()[:60])
     expect(editor.page.get_by_role("alert")).to_contain_text("plain.png has no workflow inside")
 

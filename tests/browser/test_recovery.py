@@ -61,3 +61,24 @@ def test_a_page_that_is_loaded_anew_in_a_run_goes_on_with_it(editor: Editor, ser
     server.idle()
     expect(editor.node("save").get_by_role("img", name="done")).to_be_visible()
     expect(editor.node("save").locator("img")).to_be_visible()
+
+
+def test_after_a_reload_the_nodes_show_the_newest_of_several_runs(editor: Editor):
+    editor.template("Text to image")
+    addresses = []
+    for steps in ("4", "5", "5"):
+        page = editor.page
+        page.get_by_role("button", name="Form", exact=True).click()
+        page.get_by_role("main", name="Form").get_by_label("Steps").fill(steps)
+        page.get_by_role("main", name="Form").get_by_label("Steps").press("Enter")
+        page.get_by_role("button", name="Graph", exact=True).click()
+        addresses.append(editor.run()["outputs"][0]["url"])
+    picture = editor.node("save").locator(".pictures img")
+    expect(picture).to_have_attribute("src", addresses[-1])
+    expect(editor.node("denoise").get_by_role("img", name="not needed again")).to_be_visible()
+    for _ in range(3):
+        editor.page.reload()
+        editor.ready()
+        expect(picture).to_be_visible()
+        editor.page.wait_for_timeout(500)
+        expect(picture).to_have_attribute("src", addresses[-1])

@@ -195,6 +195,13 @@ def test_a_picture_goes_up_and_comes_back(live, mode):
     assert again.json == answer.json
 
 
+def test_a_picture_that_a_shipped_workflow_reads_is_shown_and_no_other_of_its_folder(live):
+    shipped = live.ask("GET", "/api/uploads/assets%2Fhouse.png")
+    assert shipped.body == (resources.workflows() / "assets/house.png").read_bytes()
+    for name in ("pictures%2Finpainting.png", "assets%2F..%2Finpainting.png", "assets%2F", "house.png"):
+        assert live.ask("GET", f"/api/uploads/{name}").status == 404
+
+
 def test_an_output_is_shown_small_kept_and_read_in_parts(live):
     output = live.ended(live.submit())["outputs"][0]
     small = live.ask("GET", f"{output['url']}?size=16")

@@ -22,7 +22,7 @@ async def upload(call: Call, body: bytes, query: bodies.UploadQuery) -> Answer:
 
 
 async def shown(call: Call) -> web.StreamResponse:
-    """A picture that was uploaded, as it is kept."""
+    """A picture that was uploaded, or that a shipped workflow reads, as it is kept."""
     path = await asyncio.to_thread(call.site.pictures.find, call.name("name"))
     return media.file(path, media.headers("image/png", path.name))
 

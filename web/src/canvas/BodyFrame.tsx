@@ -1,5 +1,6 @@
 import { memo } from "react";
 import { lookOf } from "@/canvas/looks";
+import { useCanvas } from "@/canvas/store";
 import { Socket } from "@/canvas/Socket";
 import { RAIL, type Frame } from "@/graph/geometry";
 import { bodySocket, paramSocket } from "@/graph/wires";
@@ -13,11 +14,13 @@ const ROUND = 9;
 export const BodyFrame = memo(function BodyFrame({ frame }: { readonly frame: Frame }) {
   const wires = useCatalogue((state) => state.wires);
   const { port, graph } = frame;
+  const landing = useCanvas(({ landing }) =>
+    landing?.owner === graph.owner && landing.port === port.name ? (landing.problem ? "closed" : "opened") : "");
   const right = frame.x + frame.width;
   const start = (x: number) => ({ left: x - frame.x, top: -frame.y });
   return (
     <>
-      <div className="body" style={{ left: frame.x, top: frame.y, width: frame.width, height: frame.height }}>
+      <div className={`body ${landing}`} style={{ left: frame.x, top: frame.y, width: frame.width, height: frame.height }}>
         <span className="port">{port.name === "body" ? "" : port.name.replace(/_/g, " ")}</span>
         {frame.params.map((socket) => (
           <span key={socket.name} className="rail in" style={{ left: 20, top: socket.y - frame.y - 14, width: RAIL - 46 }}

@@ -10,9 +10,11 @@ import {
 import { Breadcrumbs } from "@/canvas/Breadcrumbs";
 import { canvasCommands, openPalette, viewportFor } from "@/canvas/commands";
 import { ConnectHint } from "@/canvas/ConnectHint";
+import { DragHint } from "@/canvas/DragHint";
 import { boundsOf } from "@/canvas/draw";
 import { FrameNode, NoteNode } from "@/canvas/ExtraNode";
 import type { FlowEdge, FlowNode } from "@/canvas/flow";
+import { goalOf, landingAt } from "@/canvas/landing";
 import { MiniMap } from "@/canvas/MiniMap";
 import { FAR, Overview } from "@/canvas/Overview";
 import { regionOf, type Region } from "@/canvas/region";
@@ -24,6 +26,7 @@ import { WireEdge } from "@/canvas/WireEdge";
 import { ZoomBar } from "@/canvas/ZoomBar";
 import { useCommands } from "@/commands";
 import { entryFor, exitFor, fit, type Source, type Target } from "@/graph/connect";
+import type { Graph as Body } from "@/graph/document";
 import type { Point } from "@/graph/edit";
 import { sourceOf, targetOf } from "@/graph/wires";
 import { activeTab, useEditor } from "@/store/editor";
@@ -33,6 +36,7 @@ import "@/canvas/canvas.css";
 
 const loadOver = () => import("@/canvas/Over");
 const Over = lazy(loadOver);
+const loadPictures = () => import("@/canvas/pictures");
 /** Say why something cannot be. */
 const tell = (title: string) => notify({ kind: "info", title });
 const NODES = { step: StepNode, frame: FrameNode, note: NoteNode };
@@ -61,7 +65,7 @@ function Graph() {
   const far = useStore((state) => state.transform[2] < FAR);
   const region = useStore((state) => regionOf(...state.transform, state.width, state.height), sameRegion);
   const over = useCanvas((state) => state.palette !== null || state.menu !== null || state.refusal !== null);
-  const [fitTo, viewed] = useView(drawn, element);
+  const [fitTo, viewed, fitted] = useView(drawn, element);
 
   useEffect(() => {
     const commands = canvasCommands({
@@ -77,6 +81,19 @@ function Graph() {
     return () => window.removeEventListener("pointermove", follow);
   }, []);
 
+  useEffect(() => {
+    if (!element.current || !navigator.maxTouchPoints) return;
+    const graph = element.current;
+    let stop: (() => void) | undefined;
+    let gone = false;
+    void import("@/canvas/fingers").then(({ followFingers }) => {
+      if (!gone) stop = followFingers(graph, flow);
+    });
+    return () => {
+      gone = true;
+      stop?.();
+    };
+  }, [flow]);
   useEffect(() => {
     const soon = setTimeout(() => void loadOver(), IDLE);
     return () => clearTimeout(soon);
@@ -94,10 +111,11 @@ function Graph() {
   const seen = useFlow(drawn, far || !viewed ? null : region);
   const anything = boxes.size > 0 || Object.keys(scene.sheet.layout).some((key) => key.includes(":"));
   const onMoveStart = useCallback(() => element.current?.classList.add("moving"), []);
-  const onMoveEnd = useCallback((_: unknown, viewport: Viewport) => {
+  const onMoveEnd = useCallback((event: unknown, viewport: Viewport) => {
     element.current?.classList.remove("moving");
+    if (!event && textOf(viewport) === fitted.current) return; // nobody chose it: better places may fit better
     useEditor.getState().setViewport(useEditor.getState().active, viewport);
-  }, []);
+  }, [fitted]);
   const place = useCallback(
     (at: Point): Point => {
       const { x, y } = flow.screenToFlowPosition({ x: at[0], y: at[1] });
@@ -116,6 +134,14 @@ function Graph() {
         const target = event.target as Element;
         if (target.matches(".react-flow__pane, .body, .overview")) openPalette({ flow }, [event.clientX, event.clientY]);
       }}
+      onDragOver={(event) => event.preventDefault()}
+      onDrop={(event) => {
+        const files = [...event.dataTransfer.files];
+        if (event.defaultPrevented || !files.length) return;
+        event.preventDefault();
+        const at = place([event.clientX, event.clientY]);
+        void loadPictures().then(({ dropFiles }) => dropFiles(files, at));
+      }}
       onClickCapture={(event) => {
         if (far && (event.target as Element).matches(".react-flow__pane")) selectAt(drawn, place([event.clientX, event.clientY]));
       }}
@@ -130,7 +156,13 @@ function Graph() {
         onMoveStart={onMoveStart}
         onMoveEnd={onMoveEnd}
         {...ends}
-        onNodeDrag={(_, node) => useCanvas.setState({ over: wireUnder(node.id, now.current)?.id ?? "" })}
+        onNodeDrag={(event, node, dragged) => {
+          const touch = "changedTouches" in event ? event.changedTouches[0] : event;
+          const at: Point = [touch?.clientX ?? 0, touch?.clientY ?? 0];
+          useCanvas.setState({
+            over: wireUnder(node.id, now.current)?.id ?? "", landing: landingAt(at, dragged.map(({ id }) => id), now.current),
+          });
+        }}
         onNodeContextMenu={(event, node) => {
           if (!activeTab().selection.has(node.id)) useEditor.getState().select([node.id]);
           openMenu(event, node.type === "step" ? "node" : "extra", node.id);
@@ -163,6 +195,10 @@ function Graph() {
         {snap && !far && <Background gap={GRID} />}
         {far && <Overview sketch={sketch} />}
         <ZoomBar />
+        <button type="button" className="add-here" aria-label={strings.commands.add} onClick={(event) => {
+          const { left, top, width, height } = (element.current ?? event.currentTarget).getBoundingClientRect();
+          openPalette({ flow }, [left + width / 2, top + height / 3]);
+        }}>+</button>
         {boxes.size > 0 && <MiniMap sketch={sketch} />}
       </ReactFlow>
       <Breadcrumbs tab={tab} />
@@ -173,6 +209,7 @@ function Graph() {
         </div>
       )}
       <ConnectHint />
+      <DragHint />
       {over && <Suspense><Over place={place} /></Suspense>}
     </main>
   );
@@ -224,33 +261,27 @@ function drop(places: ReadonlyMap<string, Point>, byPointer: boolean, drawn: Dra
   const { over } = useCanvas.getState();
   const [only] = places.keys();
   const wire = byPointer && places.size === 1 ? drawn.wires.find((wire) => wire.id === over) : undefined;
-  const before = new Map([...places].flatMap(([id]) => {
-    const box = drawn.boxes.get(id);
-    return box ? [[id, box] as const] : [];
-  }));
-  useCanvas.setState({ drag: null, over: "" });
   const nodes = [...places.keys()].filter((id) => drawn.scene.sheet.nodes.has(id));
-  const [first] = nodes;
-  const box = first === undefined ? undefined : before.get(first);
-  const graph = first === undefined ? undefined : drawn.scene.sheet.nodes.get(first)?.graph;
-  const together = nodes.every((id) => drawn.scene.sheet.nodes.get(id)?.graph === graph);
-  if (byPointer && box && graph && together && nodes.length) {
-    const middle: Point = [box.absolute[0] + box.shape.width / 2, box.absolute[1] + 20];
-    const found = graphAt(middle, new Set(nodes));
-    const deeper = found.graph !== graph && found.graph.parent !== null;
-    if (deeper && inside(found.graph, graph)) {
-      const corner = cornerOf(found.graph, drawn);
-      const inner = new Map(nodes.map((id): [string, Point] => {
-        const at = before.get(id)?.absolute ?? [0, 0];
-        return [id, [Math.max(0, at[0] - corner[0]), Math.max(0, at[1] - corner[1])]];
-      }));
-      const problem = moveInto(nodes, found.graph, inner);
-      if (!problem) return;
-      tell(problem);
-    }
+  const goal = byPointer ? goalOf(nodes, drawn) : null;
+  useCanvas.setState({ drag: null, over: "", landing: null });
+  if (goal && !goal.problem) {
+    const corner = cornerOf(goal.graph, drawn);
+    const inner = new Map(nodes.map((id): [string, Point] => {
+      const at = drawn.boxes.get(id)?.absolute ?? [0, 0];
+      return [id, held([at[0] - corner[0], at[1] - corner[1]], goal.graph)];
+    }));
+    moveInto(nodes, goal.graph, inner);
+    return;
   }
-  move(places, byPointer ? "" : "nudge");
+  if (goal && !goal.out) tell(goal.problem);
+  const { sheet } = drawn.scene;
+  move(new Map([...places].map(([id, at]) => [id, held(at, sheet.nodes.get(id)?.graph)])), byPointer ? "" : "nudge");
   if (wire && only !== undefined) insertOn(only, wire);
+}
+
+/** A place in a graph: in the body of a loop nothing stands left of its beginning or above it. */
+function held([x, y]: Point, graph: Body | undefined): Point {
+  return graph?.parent ? [Math.max(0, x), Math.max(0, y)] : [x, y];
 }
 
 /** Whether a graph lies in another one. */
@@ -271,7 +302,7 @@ function cornerOf(graph: Drawn["scene"]["sheet"]["root"], { boxes }: Drawn): Poi
  */
 function useView(
   { tab, boxes, scene }: Drawn, element: React.RefObject<HTMLElement | null>,
-): readonly [(ids?: readonly string[]) => void, boolean] {
+): readonly [(ids?: readonly string[]) => void, boolean, React.RefObject<string>] {
   const flow = useReactFlow<FlowNode, FlowEdge>();
   const computed = useCanvas((state) => state.computedFor);
   const placed = useCanvas((state) => state.computed);
@@ -280,34 +311,44 @@ function useView(
   const fitTo = useCallback((ids?: readonly string[]) => {
     const { width = 1200, height = 800 } = element.current?.getBoundingClientRect() ?? {};
     const all = ids?.length ? ids.flatMap((id) => now.current.get(id) ?? []) : [...now.current.values()];
-    void flow.setViewport(viewportFor(boundsOf(all), width, height));
+    const viewport = viewportFor(boundsOf(all), width, height);
+    void flow.setViewport(viewport);
+    return viewport;
   }, [flow, element]);
 
   const home = `${tab.id} ${scene.sheet.name}`;
   const [shown, setShown] = useState("");
+  const fitted = useRef("");
   const kept = useRef<{ readonly home: string; readonly placed: unknown }>({ home: "", placed: null });
   useLayoutEffect(() => {
     const before = kept.current;
-    if (!boxes.size) return setShown(home);
     if (before.home === home && (before.placed === placed || tab.viewport)) return;
     kept.current = { home, placed };
     if (tab.viewport) void flow.setViewport(tab.viewport);
-    else fitTo();
+    else if (boxes.size) fitted.current = textOf(fitTo());
+    else {
+      const corner = { x: 0, y: 0, zoom: 1 }; // the first node stays where it is put
+      void flow.setViewport(corner);
+      fitted.current = textOf(corner);
+    }
     setShown(home);
   }, [home, computed, placed, tab.viewport, boxes, flow, fitTo]);
 
   const width = useStore((state) => state.width);
-  const before = useRef(width);
+  const before = useRef({ width, chosen: 0 });
   useEffect(() => {
-    const narrower = width < before.current;
-    before.current = width;
+    const narrower = width < before.current.width;
+    const { selection, viewport } = activeTab();
+    const panel = before.current.chosen === 0 && selection.size === 0; // else it is the inspector that comes or goes
+    before.current = { width, chosen: selection.size };
+    if (!viewport && panel && now.current.size) fitted.current = textOf(fitTo());
     const [only] = activeTab().selection.size === 1 ? activeTab().selection : [];
     const box = only === undefined ? undefined : now.current.get(only);
     if (!narrower || !box) return;
     const { x, y, zoom } = flow.getViewport();
     const right = (box.absolute[0] + Math.min(box.shape.width, 400)) * zoom + x;
     if (right > width - 24 && right < width + 700) void flow.setViewport({ x: x - (right - width + 24), y, zoom });
-  }, [width, flow]);
+  }, [width, flow, fitTo]);
 
   const reveal = useEditor((state) => state.reveal);
   useEffect(() => {
@@ -317,7 +358,11 @@ function useView(
     const zoom = Math.max(0.8, Math.min(1.2, flow.getZoom()));
     void flow.setCenter(box.absolute[0] + box.shape.width / 2, box.absolute[1] + Math.min(box.shape.height, 300) / 2, { zoom, duration: 200 });
   }, [reveal, flow]);
-  return [fitTo, shown === home];
+  return [fitTo, shown === home, fitted];
+}
+
+function textOf({ x, y, zoom }: Viewport): string {
+  return `${x} ${y} ${zoom}`;
 }
 
 /** What happens while wires are drawn. */

@@ -1,6 +1,9 @@
 import { useId, useState } from "react";
-import { disconnect, here, rename, renameParam, setField, setInput, setNamed, setPlace } from "@/canvas/actions";
+import { disconnect, here, rename, renameParam, setField, setInput, setPlace } from "@/canvas/actions";
 import { lookOf } from "@/canvas/looks";
+import { useCanvas } from "@/canvas/store";
+import { setNamed } from "@/canvas/naming";
+import { WorkflowInspector } from "@/canvas/WorkflowInspector";
 import { linksOf, literal, objectAt, type Graph, type Node } from "@/graph/document";
 import { ID } from "@/graph/edit";
 import { kindOf, label as labelOf } from "@/graph/geometry";
@@ -17,16 +20,21 @@ import "@/canvas/inspector.css";
 /** The colours that a user may give a node; the ones of wire types stay theirs. */
 const COLOURS = ["#c2553f", "#b8862b", "#5f8f3e", "#2f8f8a", "#3f73c2", "#7a5cc2", "#b04f8c"];
 
-/** What is selected, in full: titles, notes, colours, every input with its widget. */
+/** What is selected, in full: titles, notes, colours, every input with its widget. Nothing selected is the workflow. */
 export default function Inspector() {
   const tab = useEditor(activeTab);
   const ready = useCatalogue((state) => state.ready);
   const { nodes, layout } = shownSheet(tab);
   const chosen = [...tab.selection];
   const [first] = chosen.flatMap((id) => nodes.get(id) ?? []);
+  const dragging = useCanvas((state) => state.drag !== null);
   const extra = chosen.length === 1 && !first;
   return (
-    <aside className="inspector" aria-label={strings.inspector.label}>
+    <aside className={dragging ? "inspector dragging" : "inspector"} aria-label={strings.inspector.label}>
+      {chosen.length > 0 && (
+        <button type="button" className="shut" aria-label={strings.inspector.shut} onClick={() => useEditor.getState().select([])}>×</button>
+      )}
+      {!chosen.length && <WorkflowInspector key={tab.id} />}
       {chosen.length === 1 && first && ready && <OneNode key={first.id} node={first} />}
       {extra && <Colours ids={chosen} now={objectAt(layout, chosen)["colour"]} />}
       {chosen.length > 1 && (

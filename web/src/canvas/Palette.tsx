@@ -99,7 +99,7 @@ function Open({ request }: { readonly request: PaletteRequest }) {
             {/* the keyboard is handled by the field above, as for every combobox */}
             {/* eslint-disable-next-line jsx-a11y/click-events-have-key-events */}
             <div id={`palette-${i}`} data-at={i} role="option" tabIndex={-1} aria-selected={i === current}
-              className={i === current ? "option current" : "option"} onPointerMove={() => i !== current && setAt(i)}
+              className={i === current ? "option current" : "option"} onPointerMove={({ pointerType }) => pointerType === "mouse" && i !== current && setAt(i)}
               onClick={() => choose(line)}>
               <span className="title">{line.title}</span>
               <span className="detail">{line.detail}</span>

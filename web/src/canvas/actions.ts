@@ -5,10 +5,10 @@ import {
   connected, entryFor, exitFor, fit, filled, insertedOn, scene as sceneOf, sceneOf as same, withBetween,
   type Scene, type Source, type Target,
 } from "@/graph/connect";
-import { chain, graphNames, objectAt, parts, put, written, type Document, type Graph, type Node } from "@/graph/document";
+import { chain, graphNames, parts, written, type Document, type Graph, type Node } from "@/graph/document";
 import { copied, duplicated, pasted, type Clip } from "@/graph/clipboard";
 import {
-  freeId, fresh, moved, removed, renamedName, renamedNode, renamedParam, unlinked, withBodyOutput, withField, withInput, withLayout, withNode, withPlace,
+  freeId, fresh, moved, removed, renamedNode, renamedParam, unlinked, withBodyOutput, withField, withInput, withLayout, withNode, withPlace,
   withState, type Point, type State,
 } from "@/graph/edit";
 import { boxes, type Box } from "@/graph/geometry";
@@ -18,6 +18,7 @@ import type { NodeType, Port } from "@/graph/nodetype";
 import { parse } from "@/graph/parse";
 import { madeSubgraph, movedInto, unpacked } from "@/graph/subgraph";
 import { bendsKey, type Wire } from "@/graph/wires";
+import { perform } from "@/session/refresh";
 import { useCatalogue } from "@/store/catalogue";
 import { activeTab, shownSheet, useEditor } from "@/store/editor";
 import { strings } from "@/strings";
@@ -35,15 +36,17 @@ function scene(document: Document): Scene {
 
 /** The boxes of the sheet that is shown. */
 export function boxesHere(pictured: ReadonlySet<string> = new Set()): Map<string, Box> {
-  return boxes(here(), { pictured, place: placeNow });
+  return boxes(here(), { pictured, place: placeNow, rest: restingPlace });
 }
 
 /** Where a node is though the file does not say it. */
 export function placeNow(id: string): Point | undefined {
-  const { drag, computed } = useCanvas.getState();
-  const dragged = drag?.get(id);
-  if (dragged) return dragged;
-  const place = computed.get(id);
+  return useCanvas.getState().drag?.get(id) ?? restingPlace(id);
+}
+
+/** The same, without what is dragged. */
+export function restingPlace(id: string): Point | undefined {
+  const place = useCanvas.getState().computed.get(id);
   return place && unwritten(id) ? place : undefined;
 }
 
@@ -351,9 +354,10 @@ export function setBends(wire: Wire, via: readonly Point[]): void {
 }
 
 /** The innermost frame at a place on the canvas, with the place as it is counted there. */
-export function graphAt(place: Point, without: ReadonlySet<string> = new Set()): { readonly graph: Graph; readonly place: Point } {
+export function graphAt(
+  place: Point, without: ReadonlySet<string> = new Set(), all: ReadonlyMap<string, Box> = boxesHere(),
+): { readonly graph: Graph; readonly place: Point } {
   const { sheet } = here();
-  const all = boxesHere();
   let best: { graph: Graph; place: Point } = { graph: sheet.root, place };
   for (const box of all.values()) {
     if (without.has(box.shape.id)) continue;
@@ -376,11 +380,27 @@ export function nodeOfLink(link: string): string {
   return link.includes(".") ? parts(link).node : "";
 }
 
-/** Paste what was copied here, or what another tab or window of the editor has put on the clipboard. */
+/** What the clipboard holds: a text, or a picture. A browser may not let us read it. */
+async function clipboard(): Promise<string | Blob> {
+  if (!("read" in navigator.clipboard)) return (navigator.clipboard as Clipboard).readText();
+  for (const item of await navigator.clipboard.read()) {
+    if (item.types.includes("text/plain")) return (await item.getType("text/plain")).text();
+    const picture = item.types.find((type) => type.startsWith("image/"));
+    if (picture) return item.getType(picture);
+  }
+  return "";
+}
+
+/** Paste what was copied here, or what another tab, window or program has put on the clipboard: nodes, or a picture. */
 export async function pasteHere(place: Point, graph: Graph, wired: boolean): Promise<void> {
   let from = clip;
   try {
-    const text = await navigator.clipboard.readText();
+    const text = await clipboard();
+    if (typeof text !== "string") {
+      const { addPicture } = await import("@/canvas/pictures");
+      perform(addPicture(text, place, graph), strings.widgets.uploadFailed);
+      return;
+    }
     const found = text.startsWith(CLIP) ? parse(text) : null;
     const given = isObject(found) ? found["graphengine"] : undefined;
     if (isObject(given) && isObject(given["nodes"]) && isObject(given["layout"])) {
@@ -423,17 +443,4 @@ export function rename(id: string, next: string): void {
 /** Give an input of a body another name, also where its nodes use it. */
 export function renameParam(body: Graph, old: string, name: string): void {
   edit(strings.edits.rename, (document) => renamedParam(document, body, old, name));
-}
-
-/** Name an input or output of a node as one of the workflow; an empty name takes it away. */
-export function setNamed(field: "inputs" | "outputs", target: string, wish: string): void {
-  edit(strings.edits.name, (document) => {
-    const { sheet } = scene(document);
-    const names = objectAt(sheet.data, [field]);
-    const [old] = Object.entries(names).find(([, at]) => at === target) ?? [];
-    if (!wish) return old === undefined ? document : put(document, [...sheet.path, field, old], undefined);
-    const taken = new Set(Object.keys(names).filter((name) => name !== old));
-    const name = freeId(taken, wish);
-    return old === undefined ? put(document, [...sheet.path, field, name], target) : renamedName(document, sheet, field, old, name);
-  });
 }

@@ -94,7 +94,6 @@ export function flowNodes(
       found.set(node.id, before);
       continue;
     }
-    const frame = home?.shape.frames.find((frame) => frame.graph === node.graph);
     const made: StepNode = {
       id: node.id,
       type: "step",
@@ -108,10 +107,7 @@ export function flowNodes(
       ariaLabel: ariaLabel(box.shape, node),
       data: { shape: box.shape, node, place, named },
     };
-    if (owner) {
-      made.parentId = owner;
-      if (frame) made.extent = [[frame.origin[0], frame.origin[1]], [Infinity, Infinity]];
-    }
+    if (owner) made.parentId = owner;
     if (box.shape.frames.length) made.dragHandle = ".head";
     found.set(node.id, made);
   }

@@ -32,6 +32,15 @@ export interface Refusal {
   readonly target: Target;
 }
 
+/** The frame over which something is dragged; empty for none. */
+export interface Landing {
+  readonly at: Point;
+  readonly owner: string;
+  readonly port: string;
+  readonly out: boolean;
+  readonly problem: string;
+}
+
 export interface CanvasState {
   /** Where things are while they are dragged. */
   readonly drag: ReadonlyMap<string, Point> | null;
@@ -45,6 +54,8 @@ export interface CanvasState {
   readonly snap: boolean;
   /** The node whose title is being written. */
   readonly renaming: string;
+  /** Where what is dragged would go if it were dropped: another graph than its own, or why it cannot go there. */
+  readonly landing: Landing | null;
   /** The wire over which a node is held. */
   readonly over: string;
   /** Where the pointer was last, on the canvas. */
@@ -61,6 +72,7 @@ export const useCanvas = create<CanvasState>()(() => ({
   refusal: null,
   snap: false,
   renaming: "",
+  landing: null,
   over: "",
   pointer: [0, 0],
 }));

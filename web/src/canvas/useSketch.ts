@@ -1,6 +1,6 @@
 /** The scene of the active tab as it is drawn: its boxes, its wires, and what React Flow gets of them. */
 import { useEffect, useMemo, useRef } from "react";
-import { placeNow, provideWires } from "@/canvas/actions";
+import { placeNow, provideWires, restingPlace } from "@/canvas/actions";
 import type { Sketch } from "@/canvas/draw";
 import { flowEdges, flowNodes, type FlowEdge, type FlowNode } from "@/canvas/flow";
 import { useCanvas } from "@/canvas/store";
@@ -56,7 +56,7 @@ export function useDrawn(): Drawn {
   usePlaces(`${tab.id} ${name}`, scene, pictured);
 
   const boxes = useMemo(
-    () => boxesOf(scene, { pictured, place: placeNow }),
+    () => boxesOf(scene, { pictured, place: placeNow, rest: restingPlace }),
     // `placeNow` reads `drag` and `computed`
     // eslint-disable-next-line react-hooks/exhaustive-deps
     [scene, pictured, drag, computed],

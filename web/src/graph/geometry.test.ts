@@ -60,6 +60,18 @@ test("a shape is made once for what did not change", () => {
   expect(again.get("model")?.at).toEqual([9, 9]);
 });
 
+test("a frame stays as it is while a node is dragged out of it, and grows around one that stands there", () => {
+  const scene = open("text_to_image");
+  const far = (id: string): readonly [number, number] | undefined => (id === "guided" ? [2000, 900] : undefined);
+  const sizeOf = (options: Partial<Parameters<typeof boxes>[1]>) =>
+    boxes(scene, { pictured: NONE, place: () => undefined, ...options }).get("denoise")?.shape.width ?? 0;
+  const resting = sizeOf({});
+  expect(sizeOf({ place: far, rest: () => undefined })).toBe(resting);
+  expect(sizeOf({ place: far })).toBeGreaterThan(resting + 1000);
+  const dragged = boxes(scene, { pictured: NONE, place: far, rest: () => undefined }).get("guided");
+  expect(dragged?.at).toEqual([2000, 900]);
+});
+
 test("columns put each node after what it needs, however the wires run", () => {
   const nodes = ["a", "b", "c"].map((id) => ({ id, width: 10, height: 10 }));
   const places = columns(nodes, [["c", "a"], ["a", "b"], ["b", "c"]]); // a cycle

@@ -89,6 +89,8 @@ export interface Options {
   readonly pictured: ReadonlySet<string>;
   /** Where a node stands while it is dragged, or where nothing is written in the file. */
   readonly place: (id: string) => Point | undefined;
+  /** The same without what is dragged: frames stay as they are meanwhile, so that a node can leave one. */
+  readonly rest?: (id: string) => Point | undefined;
 }
 
 /** The place that the layout of a file gives; undefined where it gives none. */
@@ -109,10 +111,11 @@ export function boxes(scene: Scene, options: Options): Map<string, Box> {
   const { sheet } = scene;
   const shapes = new Map<string, Shape>();
   const place = (id: string): Point => options.place(id) ?? placeIn(sheet, id) ?? [0, 0];
+  const rest = (id: string): Point => (options.rest ?? options.place)(id) ?? placeIn(sheet, id) ?? [0, 0];
   for (const graph of [...sheet.graphs].reverse()) {
     for (const id of graph.ids) {
       const node = sheet.nodes.get(id);
-      if (node) shapes.set(id, shapeOf(scene, node, options.pictured.has(id), (id) => framed(shapes, id, place)));
+      if (node) shapes.set(id, shapeOf(scene, node, options.pictured.has(id), (id) => framed(shapes, id, rest)));
     }
   }
   const found = new Map<string, Box>();

@@ -12,6 +12,8 @@ import { useCatalogue } from "@/store/catalogue";
 import { activeTab, useEditor } from "@/store/editor";
 import { strings } from "@/strings";
 import { Field } from "@/widgets/Field";
+import "@/panels/stage.css";
+import "@/panels/form.css";
 
 const words = strings.panels.form;
 

@@ -10,6 +10,7 @@ import { openRun } from "@/session/files";
 import { attempt, morePast, perform, refreshPast } from "@/session/refresh";
 import { tell } from "@/store/notices";
 import { strings } from "@/strings";
+import "@/panels/side.css";
 
 const words = strings.panels.gallery;
 

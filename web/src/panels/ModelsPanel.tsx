@@ -4,6 +4,7 @@ import { useServer } from "@/live/link";
 import { Button } from "@/panels/Button";
 import { attempt, refreshModels } from "@/session/refresh";
 import { strings } from "@/strings";
+import "@/panels/side.css";
 
 const words = strings.panels.models;
 

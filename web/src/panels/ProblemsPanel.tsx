@@ -3,6 +3,7 @@ import { useProblems } from "@/live/link";
 import { useCatalogue } from "@/store/catalogue";
 import { useEditor } from "@/store/editor";
 import { strings } from "@/strings";
+import "@/panels/side.css";
 
 const words = strings.panels.problems;
 

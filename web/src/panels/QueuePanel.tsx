@@ -8,6 +8,7 @@ import { Button } from "@/panels/Button";
 import { Icon } from "@/panels/Icon";
 import { perform, refreshLine } from "@/session/refresh";
 import { strings } from "@/strings";
+import "@/panels/side.css";
 
 const words = strings.panels.queue;
 

@@ -3,6 +3,7 @@ import { useServer } from "@/live/link";
 import { useCatalogue } from "@/store/catalogue";
 import { useSettings, type Theme } from "@/store/settings";
 import { strings } from "@/strings";
+import "@/panels/side.css";
 
 const words = strings.panels.settings;
 const THEMES: readonly Theme[] = ["system", "dark", "light"];

@@ -10,7 +10,7 @@ import { Rail } from "@/panels/Rail";
 import { SidePanel } from "@/panels/SidePanel";
 import { TopBar } from "@/panels/TopBar";
 import { useViewing } from "@/panels/viewing";
-import { activeTab, useEditor } from "@/store/editor";
+import { activeTab, untouched, useEditor } from "@/store/editor";
 import { useSettings } from "@/store/settings";
 import { strings } from "@/strings";
 import "@/panels/panels.css";
@@ -26,6 +26,8 @@ export function Shell() {
   const viewing = useViewing((state) => state.first !== null);
   const sheet = useSettings((state) => state.sheet);
   const panel = useSettings((state) => state.panel);
+  const about = useSettings((state) => state.about);
+  const blank = useEditor((state) => untouched(activeTab(state)));
   useEffect(registerCommands, []);
   return (
     <div className={`shell ${view} ${panel ? "with-panel" : ""}`}>
@@ -37,7 +39,7 @@ export function Shell() {
         {view === "form" ? <Suspense fallback={null}><FormView /></Suspense> : <Canvas />}
         <Banner />
       </div>
-      <Suspense fallback={null}>{view === "graph" && selected && <Inspector />}</Suspense>
+      <Suspense fallback={<div className="inspector-place" />}>{view === "graph" && (selected || (about && !blank)) && <Inspector />}</Suspense>
       <Notices />
       <DropZone />
       <QuestionDialog />

@@ -5,6 +5,7 @@ import { Dialog } from "@/panels/Dialog";
 import { shownKeys } from "@/panels/keys";
 import { useSettings } from "@/store/settings";
 import { strings } from "@/strings";
+import "@/panels/shortcuts.css";
 
 const words = strings.panels.shortcuts;
 

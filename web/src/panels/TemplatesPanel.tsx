@@ -9,6 +9,7 @@ import { openShelved } from "@/session/files";
 import { attempt, perform, refreshShelf } from "@/session/refresh";
 import { useSettings } from "@/store/settings";
 import { strings } from "@/strings";
+import "@/panels/side.css";
 
 const words = strings.panels.templates;
 

@@ -11,7 +11,7 @@ import { strings } from "@/strings";
 
 const words = strings.panels.bar;
 /** The commands of the file menu. */
-const FILE = ["file.new", "file.open", "file.save", "file.save-as", "file.rename", "file.download"];
+const FILE = ["file.new", "file.open", "file.save", "file.save-as", "file.rename", "file.about", "file.download"];
 
 export function TopBar() {
   const view = useEditor((state) => activeTab(state).view);

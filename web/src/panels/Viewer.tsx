@@ -7,6 +7,7 @@ import { closePicture, pictures, useViewing, type Shown } from "@/panels/viewing
 import { openRun } from "@/session/files";
 import { perform } from "@/session/refresh";
 import { strings } from "@/strings";
+import "@/panels/stage.css";
 
 const words = strings.panels.gallery;
 

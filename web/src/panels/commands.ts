@@ -5,7 +5,7 @@ import { closeTab, newTab } from "@/panels/Tabs";
 import { chooseFiles, download, saveActive, slug, titleOf } from "@/session/files";
 import { perform } from "@/session/refresh";
 import { cancelActive, runActive } from "@/session/running";
-import { activeTab, useEditor } from "@/store/editor";
+import { activeTab, untouched, useEditor } from "@/store/editor";
 import { useSettings, type Panel } from "@/store/settings";
 import { strings } from "@/strings";
 
@@ -39,6 +39,17 @@ function otherView(): void {
   useEditor.getState().setView(activeTab().view === "form" ? "graph" : "form");
 }
 
+/** Show the workflow itself, where it can be seen; again hides it. */
+function about(): void {
+  const { view, selection } = activeTab();
+  const { about: now, setAbout } = useSettings.getState();
+  const seen = now && view === "graph" && !selection.size;
+  setAbout(!seen);
+  if (seen) return;
+  useEditor.getState().setView("graph");
+  useEditor.getState().select([]);
+}
+
 const FILE = "File";
 const RUN = "Run";
 const SHOW = "Show";
@@ -55,6 +66,10 @@ const COMMANDS: readonly Command[] = [
     run: () => perform(saveAs(), files.saveFailed),
   },
   { id: "file.rename", title: files.rename, group: FILE, run: () => void rename() },
+  {
+    id: "file.about", title: strings.inspector.about, group: FILE, keys: ["alt+i"], everywhere: true,
+    run: about, enabled: () => !untouched(activeTab()),
+  },
   { id: "file.download", title: files.download, group: FILE, run: download },
   { id: "tab.close", title: tabs.closeThis, group: FILE, keys: ["alt+w"], everywhere: true, run: () => void closeTab(activeTab()) },
   { id: "tab.next", title: tabs.next, group: FILE, keys: ["alt+pagedown"], everywhere: true, run: () => step(1) },

@@ -1,6 +1,8 @@
 /** Follow the server: the socket's events go to the nodes, and what they make stale is asked for anew. */
+import * as client from "@/api/client";
 import { data, Refusal } from "@/api/request";
 import type { Entry } from "@/api/event";
+import type { JobDetail } from "@/api/schema";
 import { EventSocket } from "@/api/socket";
 import { useServer } from "@/live/link";
 import { ended, showPreview, useRuns } from "@/live/runs";
@@ -46,21 +48,33 @@ export function follow(): () => void {
   return () => socket.stop();
 }
 
-/** What happened to the runs that the tabs show, from their first event on: after a reload, or where events were lost. */
+/**
+ * What happened to the runs that have not ended as far as is known, from their first event on: after a reload, or where
+ * events were lost. In the order in which they were asked for: a node keeps its picture where a later run takes it from
+ * the cache, and shows that of the last.
+ */
 export async function replay(): Promise<void> {
-  const { runs } = useRuns.getState();
-  await Promise.all(
-    Object.values(runs).map(async ({ job }) => {
-      let since = 0;
-      for (;;) {
-        const told = await data<Told>(`/api/jobs/${encodeURIComponent(job)}/events?since=${since}&limit=1000`);
-        useRuns.getState().apply(told.events);
-        if (told.events.length < 1000) break;
-        since = told.last;
-      }
-      if (ended(useRuns.getState().runs[job]?.state ?? "")) await refreshOutputs(job);
-    }).map((work) => work.catch(() => undefined)),
-  );
+  const runs = Object.values(useRuns.getState().runs).filter(({ state }) => !ended(state)).sort((a, b) => a.asked - b.asked);
+  const found = runs.map(({ job }) => told(job).catch(() => null));
+  for (const asked of found) {
+    const past = await asked;
+    if (!past) continue;
+    useRuns.getState().apply(past.events);
+    useRuns.getState().outputs(past.job, past.outputs);
+  }
+}
+
+/** All events of a run, and what it gave if it has ended. */
+async function told(job: string): Promise<{ readonly job: string; readonly events: readonly Entry[]; readonly outputs: JobDetail["outputs"] }> {
+  const events: Entry[] = [];
+  for (let since = 0; ;) {
+    const page = await data<Told>(`/api/jobs/${encodeURIComponent(job)}/events?since=${since}&limit=1000`);
+    events.push(...page.events);
+    if (page.events.length < 1000) break;
+    since = page.last;
+  }
+  const over = events.some(({ event }) => event.event === "job" && ended(event.state));
+  return { job, events, outputs: over ? (await client.job(job)).outputs : [] };
 }
 
 /** Whether the server still knows this page. */

@@ -155,7 +155,11 @@ export const useEditor = create<EditorState>()((set, get) => {
         return { document, past: [...tab.past, entry], future: tab.future.slice(1), ...kept(tab, document) };
       }),
     markSaved: (id, saved, name, etag) => change(id, () => ({ saved, name, etag })),
-    select: (ids) => here(() => ({ selection: new Set(ids) })),
+    select: (ids) =>
+      here((tab) => {
+        const { nodes, layout } = shownSheet(tab);
+        return { selection: new Set([...ids].filter((id) => nodes.has(id) || id in layout)) };
+      }),
     enter: (graph, node) =>
       here((tab) => ({ inside: [...tab.inside, { graph, node }], selection: new Set(), viewport: null })),
     leave: (depth) =>
@@ -214,6 +218,11 @@ export function shownSheet(tab: Tab): Sheet {
   const found = sheet(tab.document, tab.inside.at(-1)?.graph ?? "") ?? sheet(tab.document);
   if (!found) throw new Error("a document is a sheet");
   return found;
+}
+
+/** The sheet whose values are edited: the form is that of the file's own graph. */
+export function editedSheet(tab: Tab): Sheet {
+  return (tab.view === "form" ? sheet(tab.document) : null) ?? shownSheet(tab);
 }
 
 /** The document of a JSON text; throws `NotJson`, or an Error for JSON that is no workflow. */

@@ -12,10 +12,13 @@ export interface SettingsState {
   readonly batch: number;
   /** Whether the sheet of shortcuts is open. */
   readonly sheet: boolean;
+  /** Whether the workflow itself is shown beside the graph while nothing is selected. */
+  readonly about: boolean;
   setTheme(theme: Theme): void;
   setPanel(panel: Panel | null): void;
   setBatch(batch: number): void;
   setSheet(open: boolean): void;
+  setAbout(open: boolean): void;
 }
 
 const KEY = "graphengine.settings";
@@ -24,10 +27,14 @@ interface Kept {
   readonly theme: Theme;
   readonly panel: Panel | null;
   readonly batch: number;
+  readonly about: boolean;
 }
 
+/** As wide as a window is in which the graph does not miss the room. */
+const ROOMY = 1200;
+
 function kept(): Kept {
-  const found: Kept = { theme: "system", panel: null, batch: 1 };
+  const found: Kept = { theme: "system", panel: null, batch: 1, about: window.innerWidth >= ROOMY };
   try {
     return { ...found, ...(JSON.parse(localStorage.getItem(KEY) ?? "{}") as Partial<Kept>) };
   } catch {
@@ -42,6 +49,7 @@ export const useSettings = create<SettingsState>()((set) => ({
   setPanel: (panel) => set({ panel }),
   setBatch: (batch) => set({ batch: Math.min(100, Math.max(1, Math.round(batch) || 1)) }),
   setSheet: (sheet) => set({ sheet }),
+  setAbout: (about) => set({ about }),
 }));
 
 /** Keep what is chosen, and show the theme, until the returned function is called. */
@@ -53,8 +61,8 @@ export function keepSettings(): () => void {
   };
   show();
   dark.addEventListener("change", show);
-  const stop = useSettings.subscribe(({ theme, panel, batch }) => {
-    localStorage.setItem(KEY, JSON.stringify({ theme, panel, batch } satisfies Kept));
+  const stop = useSettings.subscribe(({ theme, panel, batch, about }) => {
+    localStorage.setItem(KEY, JSON.stringify({ theme, panel, batch, about } satisfies Kept));
     show();
   });
   return () => {

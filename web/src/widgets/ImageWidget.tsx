@@ -1,12 +1,20 @@
-import { lazy, Suspense, useRef, useState, type ClipboardEvent, type DragEvent } from "react";
+import { lazy, Suspense, useMemo, useRef, useState, type ClipboardEvent, type DragEvent } from "react";
 import { upload, uploadUrl } from "@/api/client";
+import { isMask } from "@/graph/mask";
+import { useCatalogue } from "@/store/catalogue";
+import { activeTab, editedSheet, useEditor } from "@/store/editor";
 import type { WidgetProps } from "@/widgets/props";
 import { strings } from "@/strings";
 
 const MaskPainter = lazy(() => import("@/widgets/MaskPainter"));
 
 /** A picture of the user: chosen, pasted or dropped; a mask is painted too. Its value is the name of the upload. */
-export function ImageWidget({ value, onChange, label, id, mask }: WidgetProps & { readonly mask: boolean }) {
+export function ImageWidget({ value, onChange, label, id, node, mask }: WidgetProps & { readonly mask: boolean }) {
+  const tab = useEditor(activeTab);
+  const types = useCatalogue((state) => state.types);
+  // the sheet, not the tab, says what reads the picture
+  // eslint-disable-next-line react-hooks/exhaustive-deps
+  const paintable = useMemo(() => mask || isMask(editedSheet(tab), types, node), [tab.document, tab.inside, tab.view, types, node, mask]);
   const input = useRef<HTMLInputElement>(null);
   const [state, setState] = useState<"" | "busy" | "failed" | "over">("");
   const [painting, setPainting] = useState(false);
@@ -35,8 +43,7 @@ export function ImageWidget({ value, onChange, label, id, mask }: WidgetProps & 
     const file = event.dataTransfer.files[0];
     setState("");
     if (!file) return;
-    event.preventDefault();
-    event.stopPropagation();
+    event.preventDefault(); // the graph and the page see that it was taken
     take(file, file.name);
   };
   const text = state === "busy" ? strings.widgets.uploading : state === "failed" ? strings.widgets.uploadFailed : "";
@@ -53,6 +60,9 @@ export function ImageWidget({ value, onChange, label, id, mask }: WidgetProps & 
       onDragLeave={() => setState("")}
     >
       <button id={id} type="button" className="picture" aria-label={`${label}: ${name ? strings.widgets.replace : strings.widgets.image}`}
+        onKeyDown={(event) => {
+          if ((event.ctrlKey || event.metaKey) && event.key === "v") event.stopPropagation(); // the picture goes here
+        }}
         onClick={() => input.current?.click()}>
         {name && unseen !== name
           ? <img src={uploadUrl(name)} alt="" draggable={false} onError={() => setUnseen(name)} />
@@ -62,12 +72,12 @@ export function ImageWidget({ value, onChange, label, id, mask }: WidgetProps & 
         onChange={(event) => take(event.target.files?.[0], event.target.files?.[0]?.name)} />
       <span className="row">
         {text && name && <span className="quiet" role="status">{text}</span>}
-        {mask && <button type="button" onClick={() => setPainting(true)}>{strings.widgets.paint}</button>}
+        {paintable && <button type="button" onClick={() => setPainting(true)}>{strings.widgets.paint}</button>}
         {name && <button type="button" onClick={() => onChange(undefined)}>{strings.widgets.clear}</button>}
       </span>
       {painting && (
         <Suspense>
-          <MaskPainter start={name} onCancel={() => setPainting(false)} onDone={(file) => {
+          <MaskPainter start={name} node={node} onCancel={() => setPainting(false)} onDone={(file) => {
             setPainting(false);
             take(file, "mask");
           }} />
