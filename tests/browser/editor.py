@@ -49,6 +49,13 @@ class Editor:
             item.click()
         return self.page.get_by_role("complementary", name=name)
 
+    def about(self) -> Locator:
+        """The workflow itself, shown beside the graph."""
+        self.page.keyboard.press("Alt+i")
+        beside = self.page.get_by_role("complementary", name="Inspector")
+        expect(beside).to_be_visible()
+        return beside
+
     def close_panel(self) -> None:
         """Close the side panel."""
         self.page.locator(".side-panel").get_by_role("button", name="Close", exact=True).click()

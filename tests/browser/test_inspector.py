@@ -50,7 +50,7 @@ def names(editor: Editor) -> list[str]:
 
 
 def test_the_workflow_says_of_itself_what_a_person_writes(editor: Editor):
-    beside = inspector(editor.template("Text to image").page)
+    beside = editor.template("Text to image").about()
     about = beside.get_by_role("textbox", name="Description")
     expect(about).to_have_value(editor.data()["description"])
     beside.get_by_role("textbox", name="Title").fill("Houses")
@@ -66,7 +66,7 @@ def test_the_workflow_says_of_itself_what_a_person_writes(editor: Editor):
 
 def test_named_inputs_are_added_renamed_ordered_and_removed_and_the_form_follows(editor: Editor):
     page = editor.template("Text to image").page
-    inputs = inspector(page).get_by_role("region", name="Inputs")
+    inputs = editor.about().get_by_role("region", name="Inputs")
     before = names(editor)
     inputs.get_by_label("Name an input…").focus()
     inputs.get_by_label("Name an input…").select_option("schedule.spacing")
@@ -94,7 +94,7 @@ def test_named_inputs_are_added_renamed_ordered_and_removed_and_the_form_follows
 
 def test_outputs_are_named_and_a_name_leads_to_its_node(editor: Editor):
     page = editor.template("Text to image").page
-    outputs = inspector(page).get_by_role("region", name="Outputs")
+    outputs = editor.about().get_by_role("region", name="Outputs")
     outputs.get_by_label("Name an output…").focus()
     outputs.get_by_label("Name an output…").select_option("denoise.result")
     assert editor.data()["outputs"] == {"image": "decode.image", "result": "denoise.result"}
@@ -115,7 +115,7 @@ def test_outputs_are_named_and_a_name_leads_to_its_node(editor: Editor):
 def test_a_name_of_a_sub_workflow_is_changed_where_it_is_used_too(editor: Editor):
     editor.drop("grouped.json", "application/json", json.dumps(GROUPED).encode())
     editor.node("boxed").get_by_role("button", name="Open the sub-workflow").click()
-    beside = inspector(editor.page)
+    beside = editor.about()
     for target, name in (("solid.width", "across"), ("solid.image", "drawn")):
         beside.get_by_label(f"Name of {target}").fill(name)
         beside.get_by_label(f"Name of {target}").press("Enter")

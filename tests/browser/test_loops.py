@@ -66,6 +66,7 @@ def test_a_node_goes_into_a_loop_and_out_again(editor: Editor):
 
 def test_a_node_that_needs_the_loop_stays_in_it_and_says_why(editor: Editor):
     page = editor.template("Text to image").page
+    editor.about()  # so that the graph keeps its room when a node is chosen
     before = body(editor.data())
     left, top, width, height = frame(editor)
     hint = hold(editor, "guided", left + width / 2, top + height + 120)

@@ -4,6 +4,7 @@ import type { FlowEdge } from "@/canvas/flow";
 import { lookOf } from "@/canvas/looks";
 import { pathOf } from "@/canvas/path";
 import { useCanvas } from "@/canvas/store";
+import { courseOf } from "@/graph/wires";
 import { useCatalogue } from "@/store/catalogue";
 import { WireBends } from "@/canvas/WireBends";
 
@@ -15,7 +16,7 @@ export const WireEdge = memo(function WireEdge(props: EdgeProps<FlowEdge>) {
   const wire = data?.wire;
   if (!wire) return null;
   const look = lookOf(wire.type, wires);
-  const path = pathOf([[sourceX, sourceY], ...wire.via, [targetX, targetY]]);
+  const path = pathOf([[sourceX, sourceY], ...courseOf(wire), [targetX, targetY]]);
   const classes = ["wire", look.list ? "list" : "", selected ? "selected" : "", over ? "over" : ""].filter(Boolean).join(" ");
   return (
     <g className={classes} style={{ "--wire": look.colour } as React.CSSProperties}>

@@ -293,8 +293,9 @@ export async function tidy(pictured: ReadonlySet<string>): Promise<void> {
   const chosen = new Set(selectedNodes().map((node) => node.id));
   edit(strings.commands.tidy, (document) => {
     const now = scene(pinned(document));
-    const places = arranged(now, pictured, layouter, (id) => chosen.size < 2 || chosen.has(id));
-    return moved(now.document, now.sheet, places);
+    const laid = arranged(now, pictured, layouter, (id) => chosen.size < 2 || chosen.has(id));
+    useCanvas.setState({ laid });
+    return moved(now.document, now.sheet, laid.places);
   });
 }
 

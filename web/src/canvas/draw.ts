@@ -4,7 +4,7 @@ import { reachOf } from "@/canvas/path";
 import type { Point } from "@/graph/edit";
 import type { Box, Shape } from "@/graph/geometry";
 import type { TypeRef, WireType } from "@/graph/nodetype";
-import type { Wire } from "@/graph/wires";
+import { courseOf, type Wire } from "@/graph/wires";
 import type { Mark, NodeLive } from "@/live/store";
 
 export interface Sketch {
@@ -103,9 +103,13 @@ function drawWires(context: CanvasRenderingContext2D, sketch: Sketch, zoom: numb
     const colour = colourOf(wire.type, sketch.types, colours);
     let path = byColour.get(colour);
     if (!path) byColour.set(colour, (path = new Path2D()));
-    const reach = reachOf(a[0], a[1], b[0], b[1]);
-    path.moveTo(a[0], a[1]);
-    path.bezierCurveTo(a[0] + reach, a[1], b[0] - reach, b[1], b[0], b[1]);
+    let [ax, ay] = a;
+    path.moveTo(ax, ay);
+    for (const [bx, by] of [...courseOf(wire), b]) {
+      const reach = reachOf(ax, ay, bx, by);
+      path.bezierCurveTo(ax + reach, ay, bx - reach, by, bx, by);
+      [ax, ay] = [bx, by];
+    }
   }
   context.lineWidth = Math.max(1.6, 0.8 / zoom);
   for (const [colour, path] of byColour) {

@@ -157,7 +157,7 @@ export function flowEdges(
     const selected = selection.has(wire.id);
     const before = old.get(wire.id);
     const was = before?.data?.wire;
-    if (before && was && before.selected === selected && was.via === wire.via && JSON.stringify(was.type) === JSON.stringify(wire.type) &&
+    if (before && was && before.selected === selected && was.via === wire.via && was.route === wire.route && JSON.stringify(was.type) === JSON.stringify(wire.type) &&
       was.source.home === wire.source.home) {
       found.set(wire.id, before);
       continue;

@@ -14,7 +14,7 @@ test("a region holds what is seen and a margin around it, and stays while the vi
 
 test("what touches a region comes with the ends of its wires, the loop around it, and the selection", () => {
   const scene = open("text_to_image");
-  const places = arranged(scene, new Set(), columns);
+  const { places } = arranged(scene, new Set(), columns);
   const all = boxes(scene, { pictured: new Set(), place: (id) => places.get(id) });
   const cfg = all.get("guided");
   if (!cfg) throw new Error("guided");

@@ -5,7 +5,7 @@
 import { endOf } from "@/canvas/draw";
 import { objectAt, type Sheet } from "@/graph/document";
 import { pointOf, type Box } from "@/graph/geometry";
-import type { Wire } from "@/graph/wires";
+import { courseOf, type Wire } from "@/graph/wires";
 
 /** A part of the canvas: left, top, right, bottom. */
 export type Region = readonly [number, number, number, number];
@@ -61,8 +61,8 @@ export function within(
     const a = endOf(boxes, wire.from, wire.fromSocket);
     const b = endOf(boxes, wire.to, wire.toSocket);
     if (!a || !b) return false;
-    const xs = [a[0], b[0], ...wire.via.map(([x]) => x)];
-    const ys = [a[1], b[1], ...wire.via.map(([, y]) => y)];
+    const xs = [a[0], b[0], ...courseOf(wire).map(([x]) => x)];
+    const ys = [a[1], b[1], ...courseOf(wire).map(([, y]) => y)];
     if (Math.min(...xs) > right || Math.max(...xs) < left || Math.min(...ys) > bottom || Math.max(...ys) < top) return false;
     add(wire.from);
     add(wire.to);

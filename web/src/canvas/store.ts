@@ -1,5 +1,6 @@
 /** What the canvas knows for the moment: what is dragged, which menu is open. Nothing of it is saved. */
 import { create } from "zustand";
+import type { Layout } from "@/graph/arrange";
 import type { Source, Target } from "@/graph/connect";
 import type { Graph } from "@/graph/document";
 import type { Point } from "@/graph/edit";
@@ -47,6 +48,8 @@ export interface CanvasState {
   /** Places that were worked out because the file has none, for one sheet of one tab. */
   readonly computed: ReadonlyMap<string, Point>;
   readonly computedFor: string;
+  /** What the layout said last: its routes count for nodes that still stand where it put them. */
+  readonly laid: Layout;
   readonly wires: ReadonlySet<string>;
   readonly palette: PaletteRequest | null;
   readonly menu: MenuRequest | null;
@@ -66,6 +69,7 @@ export const useCanvas = create<CanvasState>()(() => ({
   drag: null,
   computed: new Map(),
   computedFor: "",
+  laid: { places: new Map(), routes: new Map() },
   wires: new Set(),
   palette: null,
   menu: null,

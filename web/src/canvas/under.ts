@@ -4,7 +4,7 @@ import { reachOf } from "@/canvas/path";
 import type { Drawn } from "@/canvas/useSketch";
 import { fitsBetween } from "@/graph/connect";
 import type { Point } from "@/graph/edit";
-import type { Wire } from "@/graph/wires";
+import { courseOf, type Wire } from "@/graph/wires";
 
 /** A wire that runs through the head of a node, and into which the node fits. */
 export function wireUnder(id: string, { boxes, wires, scene }: Drawn): Wire | null {
@@ -18,7 +18,7 @@ export function wireUnder(id: string, { boxes, wires, scene }: Drawn): Wire | nu
     const a = endOf(boxes, wire.from, wire.fromSocket);
     const b = endOf(boxes, wire.to, wire.toSocket);
     if (!a || !b || Math.min(a[0], b[0]) > x + reachX || Math.max(a[0], b[0]) < x - reachX) continue;
-    if (near([a, ...wire.via, b], [x, y], 22) && scene.sheet.nodes.get(wire.to)?.graph === node.graph && fitsBetween(scene, node, wire.source, wire.target)) {
+    if (near([a, ...courseOf(wire), b], [x, y], 22) && scene.sheet.nodes.get(wire.to)?.graph === node.graph && fitsBetween(scene, node, wire.source, wire.target)) {
       return wire;
     }
   }

@@ -6,7 +6,7 @@ import { flowEdges, flowNodes, type FlowEdge, type FlowNode } from "@/canvas/flo
 import { useCanvas } from "@/canvas/store";
 import { NOTHING_SEEN, within, type Region } from "@/canvas/region";
 import { prefixOf } from "@/canvas/useLiveId";
-import { arranged, columns, dagre, unplaced } from "@/graph/arrange";
+import { arranged, columns, dagre, routed, unplaced } from "@/graph/arrange";
 import { scene as sceneOf, type Scene } from "@/graph/connect";
 import type { Node } from "@/graph/document";
 import { boxes as boxesOf, kindOf, type Box, type Shape } from "@/graph/geometry";
@@ -61,7 +61,9 @@ export function useDrawn(): Drawn {
     // eslint-disable-next-line react-hooks/exhaustive-deps
     [scene, pictured, drag, computed],
   );
-  const wires = useMemo(() => wiresOf(scene), [scene]);
+  const straight = useMemo(() => wiresOf(scene), [scene]);
+  const laid = useCanvas((state) => state.laid);
+  const wires = useMemo(() => routed(scene, straight, laid, (id) => boxes.get(id)?.at), [scene, straight, laid, boxes]);
   const wiresRef = useRef(wires);
   wiresRef.current = wires;
   useEffect(() => provideWires(() => wiresRef.current), []);
@@ -119,7 +121,7 @@ function usePlaces(key: string, scene: Scene, pictured: ReadonlySet<string>): vo
   if (text && !known) {
     const old = computedFor === full ? useCanvas.getState().computed : new Map();
     const wanted = new Set(missing.filter((id) => !old.has(id)));
-    const places = arranged(scene, pictured, columns, (id) => wanted.has(id));
+    const { places } = arranged(scene, pictured, columns, (id) => wanted.has(id));
     queueMicrotask(() => useCanvas.setState({ computed: new Map([...old, ...places]), computedFor: full }));
   }
   useEffect(() => {
@@ -128,8 +130,8 @@ function usePlaces(key: string, scene: Scene, pictured: ReadonlySet<string>): vo
     void dagre().then((layouter) => {
       if (!current) return;
       const wanted = new Set(text.split(" "));
-      const places = arranged(scene, pictured, layouter, (id) => wanted.has(id));
-      useCanvas.setState({ computed: places, computedFor: full });
+      const laid = arranged(scene, pictured, layouter, (id) => wanted.has(id));
+      useCanvas.setState({ computed: laid.places, laid, computedFor: full });
     });
     return () => {
       current = false;

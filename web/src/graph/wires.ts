@@ -6,6 +6,8 @@ import { pointOf } from "@/graph/geometry";
 import type { TypeRef } from "@/graph/nodetype";
 import { typeAt } from "@/graph/typing";
 
+const NONE: readonly Point[] = [];
+
 export interface Wire {
   readonly id: string;
   /** The node at whose socket it begins, and the socket: see `outSocket` and `paramSocket`. */
@@ -18,8 +20,14 @@ export interface Wire {
   readonly target: Target;
   /** Which item of a list it is; -1 where the value is the link. */
   readonly item: number;
+  /** The bends that the file gives it. */
   readonly via: readonly Point[];
+  /** The bends that take it around other nodes, where the nodes stand as they were laid out. */
+  readonly route?: readonly Point[];
 }
+
+/** The points that a wire runs through. */
+export const courseOf = (wire: Wire): readonly Point[] => (wire.via.length ? wire.via : wire.route ?? NONE);
 
 /** The names of sockets: `i:` an input, `o:` an output, `p:` what a body is called with, `b:` what it gives. */
 export const inSocket = (input: string) => `i:${input}`;
@@ -109,5 +117,3 @@ function bends(scene: Scene, end: string, item: number): readonly Point[] {
   if (!Array.isArray(via)) return NONE;
   return via.map((point) => pointOf(point as never)).filter((point): point is Point => point !== undefined);
 }
-
-const NONE: readonly Point[] = [];

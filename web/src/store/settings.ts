@@ -31,7 +31,7 @@ interface Kept {
 }
 
 /** As wide as a window is in which the graph does not miss the room. */
-const ROOMY = 1200;
+const ROOMY = 1900;
 
 function kept(): Kept {
   const found: Kept = { theme: "system", panel: null, batch: 1, about: window.innerWidth >= ROOMY };
