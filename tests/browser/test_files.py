@@ -133,6 +133,7 @@ def test_two_windows_keep_their_own_drafts(editor: Editor):
         window.page.wait_for_timeout(300)
         window.page.reload()
         window.ready()
+        expect(window.tab()).to_have_text(title)
         assert window.tabs() == [title]
 
 
