@@ -18,7 +18,7 @@ from typing import Literal
 from graphengine import faults
 from graphengine.database import Database, Rows
 from graphengine.errors import Conflict, OverLimit
-from graphengine.jobs import Job, Lease, held, job, request
+from graphengine.jobs import Job, Lease, Request, held, job, request
 from graphengine.journal import changed
 
 LEASE = 30.0
@@ -31,6 +31,8 @@ STEP = 1 << 20
 LIVING = "state IN ('queued', 'running')"
 
 Place = Literal["front", "back", "before", "after"]
+Choose = Callable[[Request], str | None]
+"""Which worker a job is for."""
 
 
 class Queue:
@@ -41,8 +43,11 @@ class Queue:
     ) -> None:
         self.database, self.clock, self.lease, self.attempts = database, clock, lease, attempts
 
-    def claim(self, worker: str) -> Lease | None:
-        """The next job for a worker, or None if none waits or the queue is paused."""
+    def claim(self, worker: str | Choose) -> Lease | None:
+        """The next job for a worker, or None if none waits or the queue is paused.
+
+        `worker` may be a function that says which worker the job is for (None: it stays where it is).
+        """
         with self.database.read() as rows:  # asking often costs no turn at writing
             if paused(rows) or following(rows) is None:
                 return None
@@ -50,17 +55,21 @@ class Queue:
             id = following(rows)
             if id is None or paused(rows):
                 return None
+            asked = request(rows, id)
+            name = worker if isinstance(worker, str) else worker(asked)
+            if name is None:
+                return None
             faults.fault("claim.lease")
             now = self.clock()
             rows.run(
                 "UPDATE jobs SET state = 'running', epoch = epoch + 1, attempts = attempts + 1, worker = ?, "
                 "started = ?, beat = ?, expires = ? WHERE id = ?",
-                *(worker, now, now, now + self.lease, id),
+                *(name, now, now, now + self.lease, id),
             )
             changed(rows, id, now, "running")
             found = rows.one("SELECT epoch FROM jobs WHERE id = ?", id)
             assert found is not None
-            return Lease(job(rows, id), request(rows, id), worker, int(found[0]), now + self.lease)
+            return Lease(job(rows, id), asked, name, int(found[0]), now + self.lease)
 
     def heartbeat(self, lease: Lease) -> Lease | None:
         """The lease, longer, with whether the job is to be cancelled. None if it is not this worker's now."""

@@ -45,7 +45,7 @@ def serve(
     import asyncio
     import secrets
 
-    from graphengine.fleet import LocalFleet
+    from graphengine.local import LocalFleet
     from graphengine.server import log, presence
     from graphengine.server.guard import Access, normal, plain
     from graphengine.server.running import Running, context, listening
