@@ -5,7 +5,7 @@ what they say as Reports, one stream for all: that a worker is Ready, what comes
 Logged, Ended), and that a worker is Gone, with why; then another one takes its place under the same name.
 
 LocalFleet has processes of this machine (`local`), InProcessFleet threads of this process (`inprocess`), and
-RayFleet actors of a Ray cluster (`cluster`). All are a Crew (`crew`), and pass one suite of tests.
+RayFleet actors of a Ray cluster (`actors`). All are a Crew (`crew`), and pass one suite of tests.
 """
 
 from __future__ import annotations

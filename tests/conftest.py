@@ -63,10 +63,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """A Ray cluster of this machine, for all tests that want one."""
-    import ray
+    from graphengine.cluster import connected
 
-    from graphengine.cluster import connect
-
-    connect("")
-    yield
-    ray.shutdown()
+    with connected():
+        yield

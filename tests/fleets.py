@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,6 @@ from graphengine.config import Settings
 from graphengine.crew import Crew
 from graphengine.fleet import Report
 from graphengine.inprocess import InProcessFleet
-from graphengine.order import Order
 
 Make = Callable[..., Crew]
 
@@ -29,7 +28,7 @@ class Kind:
 
     name: str
     make: Make
-    run: Callable[[Coroutine[Any, Any, None]], None] = serving.run
+    loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     processes: bool = True
 
     def kill(self, fleet: Crew, worker: str) -> None:
@@ -43,7 +42,7 @@ class Kind:
 
 def ray(settings: Settings, workers: int = 1, **given: Any) -> Crew:
     """Actors of the cluster that the tests have, or of one of their own."""
-    from graphengine.cluster import RayFleet
+    from graphengine.actors import RayFleet
 
     return RayFleet(settings, workers, environment={"PYTHONPATH": serving.PATH}, **given)
 
@@ -54,7 +53,9 @@ KINDS = {
         Kind("inprocess", InProcessFleet, processes=False),
         Kind("local", serving.local),
         Kind("ray", ray),
-        Kind("simulated", lambda _, workers=1, **given: SimulatedFleet(workers, **given), clock.run, False),
+        Kind(
+            "simulated", lambda _, workers=1, **given: SimulatedFleet(workers, **given), clock.FakeTime, False
+        ),
     )
 }
 

@@ -1,7 +1,7 @@
 """A fleet whose workers are made up: what they do takes time of the loop's clock and nothing else.
 
-They know the faulty nodes (`faulty.wait`, `fail`, `write`, ...), have models that take time to load, and fail as
-often as `Faults` says, by a seed.
+They know the faulty nodes (`faulty.wait`, `fail`, `write`, ...), have models that take time to load, and fail
+as often as `Faults` says, by a seed.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Made:
         self.outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.why = "it was ended by SIGKILL"
         self.loaded: list[str] = []
-        self.cancelled: set[tuple[str, int]] = set()
+        self.cancelled: dict[tuple[str, int], asyncio.Event] = {}
         self.run: asyncio.Task[None] | None = None
         self.alive = asyncio.create_task(self.living())
         self.leaving: asyncio.Task[None] | None = None
@@ -108,7 +108,7 @@ class Made:
             case "run":
                 self.run = asyncio.create_task(self.working(Order.of(head)))
             case "cancel":
-                self.cancelled.add((head["job"], head["epoch"]))
+                self.cancelled.setdefault((head["job"], head["epoch"]), asyncio.Event()).set()
             case "call":
                 self.answer(head)
             case "stop":
@@ -167,7 +167,7 @@ class Made:
                 await asyncio.sleep(faults.drawn.random() * given.get("seconds", 0.0))
                 self.kill()
                 return
-            if faults.happens(faults.freeze):
+            if kind == "frozen" or faults.happens(faults.freeze):
                 self.alive.cancel()
                 await asyncio.sleep(1e9)
             if not await self.wait(given.get("seconds", 0.0), about):
@@ -182,18 +182,19 @@ class Made:
                 result["value"] = given["value"]
             told(event="node_finished", node=id)
         told(event="run_ended", state=state)
+        self.cancelled.pop((order.job, order.epoch), None)
         ended = {"state": state, "error": error, "files": files, "result": result, "trace": ""}
         self.say({"kind": "ended", **about, **ended, **self.room()})
 
     async def wait(self, seconds: float, about: dict[str, Any]) -> bool:
         """Take a while; False if the job is cancelled meanwhile."""
-        key, loop = (about["job"], about["epoch"]), asyncio.get_running_loop()
-        until = loop.time() + seconds
-        while (left := until - loop.time()) > 1e-9:
-            if key in self.cancelled:
-                return False
-            await asyncio.sleep(min(left, max(0.02, seconds / 20)))
-        return key not in self.cancelled
+        cancelled = self.cancelled.setdefault((about["job"], about["epoch"]), asyncio.Event())
+        try:
+            async with asyncio.timeout(seconds):
+                await cancelled.wait()
+        except TimeoutError:
+            return True
+        return False
 
     def write(self, staging: Path, kind: str, given: dict[str, Any]) -> dict[str, str]:
         staging.mkdir(parents=True, exist_ok=True)
@@ -214,5 +215,3 @@ class Made:
             await asyncio.sleep(model.seconds)
             self.fleet.loads += 1
         self.loaded.append(name)
-
-
