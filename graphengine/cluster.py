@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from graphengine.errors import GraphEngineError
 
 STORE = 512 << 20
 """Bytes of shared memory that a cluster of this machine takes for what is on its way."""
+KNOCK = 5.0
+"""Seconds in which a cluster answers, if there is one."""
 
 
 @contextmanager
@@ -34,25 +37,33 @@ def connected(address: str = "") -> Iterator[None]:
         if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     try:
-        import ray
-    except ModuleNotFoundError as error:
+        from ray import exceptions, init, shutdown
+    except ImportError as error:
         text = 'the executor "ray" needs Ray, which is not installed: pip install "graphengine[ray]"'
         raise GraphEngineError(text) from error
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address:
         try:
-            ray.init(address=address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            knock(address)
+            init(address=address, **quiet)
+        except (OSError, RuntimeError, ValueError, exceptions.RayError) as error:
             raise GraphEngineError(
                 f"no Ray cluster answers at {address} ({str(error).strip().splitlines()[0]}); look at its "
                 "address, and at RAY_AUTH_MODE and RAY_AUTH_TOKEN if it wants a token"
             ) from error
     else:
-        ray.init(address="local", include_dashboard=False, object_store_memory=STORE, **quiet)
+        init(address="local", include_dashboard=False, object_store_memory=STORE, **quiet)
     try:
         yield
     finally:
-        ray.shutdown()
+        shutdown()
+
+
+def knock(address: str) -> None:
+    """OSError if nobody listens at an address of the form `host:port`; Ray itself would try for minutes."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK).close()
 
 
 class Share(NamedTuple):

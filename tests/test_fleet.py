@@ -277,9 +277,12 @@ def test_a_worker_that_stands_still_is_ended(play, order, kind):
         pytest.skip("what stops a thread stops the process")
 
     async def scene(fleet: Heard) -> None:
+        pid = fleet.fleet.seats["worker-1"].pid
         await fleet.fleet.submit("worker-1", order("frozen"))
         assert "no sign of life" in (await fleet.first(Gone)).why
         await until(lambda: fleet.state().ready)
+        assert fleet.fleet.seats["worker-1"].pid != pid or not kind.processes
+        await until(lambda: not (kind.processes and Path(f"/proc/{pid}").exists()), 30)
 
     play(scene, silence=2.0)
 
