@@ -207,7 +207,7 @@ class Wire:
                 return False
             self.waiting.extend(await answer)
         except RayError as error:
-            log.warning("an actor is gone: %s", error)
+            log.info("an actor is gone: %s", " ".join(str(error).split()))
             self.why = in_words(error)
             return False
         return bool(self.waiting)

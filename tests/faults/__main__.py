@@ -30,6 +30,11 @@ def store() -> str:
     return f"{'the store alone, 300 random kill -9 over 3,000 jobs':62s} {found}"
 
 
+def actors() -> str:
+    """Random kills of the actors of a Ray cluster."""
+    return told("faults/actors.py", "50", "500").splitlines()[-1]  # Ray speaks on the same stream
+
+
 def memory() -> str:
     """What a job leaves behind."""
     web, worker = soak.soak(1000)
@@ -56,7 +61,7 @@ def told(script: str, *arguments: str) -> str:
     return done.stdout.strip() or f"FAILED: {done.stderr.strip()[-500:]}"
 
 
-ROWS: tuple[Callable[[], str], ...] = (queued, security, fuzz, store, memory, kills)
+ROWS: tuple[Callable[[], str], ...] = (queued, security, fuzz, store, memory, kills, actors)
 
 
 def main() -> None:

@@ -142,8 +142,15 @@ class Made:
         about = {"job": order.job, "epoch": order.epoch}
         flow = json.loads(order.workflow)
 
+        texts: list[str] = []
+
         def told(**event: Any) -> None:
-            self.say({"kind": "events", **about, "texts": [json.dumps(event)]})
+            texts.append(json.dumps(event))
+
+        def tell() -> None:
+            if texts:
+                self.say({"kind": "events", **about, "texts": list(texts)})
+                texts.clear()
 
         if unknown := [id for id, node in flow["nodes"].items() if not node["type"].startswith("faulty.")]:
             error = f"{unknown[0]}: there is no such node type"
@@ -157,6 +164,7 @@ class Made:
             for name in filter(None, [given.get("model")]):
                 await self.load(name)
             told(event="node_started", node=id)
+            tell()
             if kind == "fail":
                 state, error = "failed", f"{id}: ValueError: {given.get('text', 'no')}"
                 self.say({"kind": "log", "job": order.job, "node": id, "text": "Traceback: ValueError"})
@@ -182,6 +190,7 @@ class Made:
                 result["value"] = given["value"]
             told(event="node_finished", node=id)
         told(event="run_ended", state=state)
+        tell()
         self.cancelled.pop((order.job, order.epoch), None)
         ended = {"state": state, "error": error, "files": files, "result": result, "trace": ""}
         self.say({"kind": "ended", **about, **ended, **self.room()})
