@@ -41,8 +41,8 @@ def serve(
         int | None, typer.Option(min=1, max=1024, help="Workers for each device; with Ray, in all.")
     ] = None,
     executor: Annotated[
-        Executor, typer.Option(help="Where jobs run: in processes of this machine, or on a Ray cluster.")
-    ] = Executor.local,
+        Executor | None, typer.Option(help="Where jobs run: processes of this machine, or a Ray cluster.")
+    ] = None,
     ray_address: Annotated[
         str | None, typer.Option(help="Address of the Ray cluster; without it, one of this machine is made.")
     ] = None,
@@ -74,12 +74,13 @@ def serve(
 
     if (certificate is None) != (key is None) and certificate is None:
         raise typer.BadParameter("--key is the key of a certificate; give --certificate too")
-    if ray_address and executor is not Executor.ray:
-        raise typer.BadParameter("--ray-address is for jobs on a Ray cluster; give --executor ray too")
     devices = [settings(device=name).device for name in device or ()]
     found = settings(
-        nodes, host=host, port=port, data=data, device=devices[0] if devices else None, dev=dev or None
-    )
+        nodes, host=host, port=port, data=data, device=devices[0] if devices else None, dev=dev or None,
+        executor=executor and executor.value, ray_address=ray_address,
+    )  # fmt: skip
+    if ray_address and found.executor != "ray":
+        raise typer.BadParameter("--ray-address is for jobs on a Ray cluster; give --executor ray too")
     hosts = frozenset(name.lower() for name in allowed_host or ())
     for origin in allowed_origin or ():
         if normal(origin) is None:
@@ -87,7 +88,7 @@ def serve(
     warn(found.host, open, bool(hosts))
     token = None if open else found.token.get_secret_value() if found.token else secrets.token_urlsafe(32)
     tls = context(certificate, key) if certificate else None
-    with presence.alone(found.data), opened(executor, found, devices, workers, ray_address or "") as fleet:
+    with presence.alone(found.data), opened(found, devices, workers) as fleet:
         listener = listening(found.host, found.port)
         origins = {origin.lower() for origin in allowed_origin or ()}
         access = Access(
@@ -109,11 +110,9 @@ def serve(
 
 
 @contextmanager
-def opened(
-    executor: Executor, settings: Settings, devices: Sequence[str], workers: int | None, address: str
-) -> Iterator[Fleet]:
+def opened(settings: Settings, devices: Sequence[str], workers: int | None) -> Iterator[Fleet]:
     """The fleet that jobs run on; with Ray, the way to its cluster is open meanwhile."""
-    if executor is Executor.local:
+    if settings.executor == "local":
         from graphengine.local import LocalFleet
 
         yield LocalFleet(settings, [*(devices or [settings.device])] * (workers or 1))
@@ -122,7 +121,7 @@ def opened(
         raise typer.BadParameter("with --executor ray, Ray chooses the devices; give --workers instead")
     from graphengine.cluster import connected
 
-    with connected(address):
+    with connected(settings.ray_address or ""):
         from graphengine.actors import RayFleet
 
         yield RayFleet(settings, workers)

@@ -1,4 +1,4 @@
-"""What a Ray cluster costs and gives: trivial jobs beside those of local workers, and two workers beside one."""
+"""What a Ray cluster costs and gives: trivial jobs beside local ones, and two workers beside one."""
 
 from __future__ import annotations
 
