@@ -310,4 +310,4 @@ def in_words(error: RayError) -> str:
     for line in lines:
         if line.startswith("The actor is dead because "):
             return discreet(line.removeprefix("The actor is dead because ").partition(". ")[0].rstrip("."))
-    return f"its actor does not answer: {discreet(lines[0]) if lines else type(error).__name__}"
+    return f"its actor cannot be reached ({type(error).__name__})"

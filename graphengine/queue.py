@@ -170,8 +170,10 @@ class Queue:
             else:
                 side, step = ("min", -STEP) if place == "front" else ("max", STEP)
                 best = "max" if place == "front" else "min"
-                found = rows.one(f"SELECT {best}(priority) FROM jobs WHERE state = 'queued'")
-                edge = rows.one(f"SELECT {side}(position) FROM jobs WHERE {LIVING}")
+                found = rows.one(
+                    f"SELECT {best}(priority) FROM jobs INDEXED BY waiting WHERE state = 'queued'"
+                )
+                edge = rows.one(f"SELECT {side}(position) FROM jobs INDEXED BY living WHERE {LIVING}")
                 assert found is not None
                 assert edge is not None
                 priority, position = found[0], edge[0] + step
@@ -212,8 +214,9 @@ def paused(rows: Rows) -> bool:
 
 def following(rows: Rows) -> str | None:
     """The id of the job that is next."""
-    sql = "SELECT id FROM jobs WHERE state = 'queued' ORDER BY priority DESC, position LIMIT 1"
-    row = rows.one(sql)
+    # Left to itself SQLite takes the index of states here, and sorts all jobs that wait.
+    sql = "SELECT id FROM jobs INDEXED BY waiting WHERE state = 'queued' ORDER BY priority DESC, position"
+    row = rows.one(f"{sql} LIMIT 1")
     return None if row is None else str(row[0])
 
 
@@ -236,7 +239,7 @@ def checked(priority: int) -> int:
 
 def end_of_line(rows: Rows) -> int:
     """A position after every job that waits or runs."""
-    found = rows.one(f"SELECT max(position) FROM jobs WHERE {LIVING}")
+    found = rows.one(f"SELECT max(position) FROM jobs INDEXED BY living WHERE {LIVING}")
     return 0 if found is None or found[0] is None else int(found[0]) + STEP
 
 
@@ -247,7 +250,10 @@ def beside(rows: Rows, id: str, other: str, before: bool) -> tuple[int, int]:
         found = rows.one("SELECT priority, position FROM jobs WHERE id = ?", other)
         assert found is not None
         priority, position = found
-        sql = f"SELECT {side}(position) FROM jobs WHERE {LIVING} AND id != ? AND position {sign} ?"
+        sql = (
+            f"SELECT {side}(position) FROM jobs INDEXED BY living WHERE {LIVING} AND id != ? "
+            f"AND position {sign} ?"
+        )
         beyond = rows.one(sql, id, position)
         next = position + 2 * step if beyond is None or beyond[0] is None else beyond[0]
         middle = (position + next) // 2
