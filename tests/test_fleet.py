@@ -19,7 +19,11 @@ from serving import PACKS, one, settings, until
 
 from graphengine.errors import NotFound, Unavailable
 from graphengine.fleet import Ended, Gone, Logged, Ready, Shown, Told
+from graphengine.inprocess import InProcessFleet
 from graphengine.order import Order
+from graphengine.placement import texts
+
+ROOT = Path(__file__).parent.parent
 
 Play = Callable[[Heard], Coroutine[Any, Any, None]]
 
@@ -339,3 +343,20 @@ def test_two_workers_run_two_jobs_at_once_and_an_end_tells_what_it_cut_off(play_
         assert not any(state.ready for state in fleet.fleet.workers())
 
     play_alone(scene, workers=2, patience=0.5)
+
+
+def test_a_worker_says_which_models_it_has_loaded(tmp_path):
+    async def scene() -> None:
+        flow = json.loads((ROOT / "workflows" / "text_to_image.json").read_text())
+        flow["nodes"]["schedule"]["inputs"]["steps"] = 1
+        flow["nodes"]["noise"]["inputs"]["seed"] = 1
+        where = settings(tmp_path)
+        async with heard(InProcessFleet(where)) as fleet:
+            await fleet.first(Ready)
+            staging = str(tmp_path / "staging")
+            await fleet.fleet.submit("worker-1", Order("job", 1, json.dumps(flow), (), staging))
+            assert (await fleet.first(Ended)).error == ""
+            assert fleet.state().models == {"storybook"}
+            assert "storybook" in texts(json.dumps(flow))
+
+    asyncio.run(asyncio.wait_for(scene(), 120))
