@@ -34,6 +34,7 @@ def connected(address: str = "") -> Iterator[None]:
     if not address and "ray" not in sys.modules:
         os.environ.pop("GRAPHENGINE_TOKEN", None)  # the processes of the cluster inherit the environment
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # that is how Ray spells "loopback"
+        os.environ.setdefault("RAY_worker_niceness", "0")  # as urgent as local workers; else 15
         if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     try:

@@ -32,7 +32,8 @@ def test_a_job_goes_on_with_another_worker_where_the_first_one_was(tmp_path: Pat
     """The first node is slow and cached; the worker dies after it; the other one does not run it again."""
     counted, marker = tmp_path / "counted", tmp_path / "marker"
     flow = one("die", marker=str(marker), times=1)
-    flow["nodes"]["count"] = {"type": "faulty.count", "inputs": {"marker": str(counted), "value": 1}}
+    given = {"marker": str(counted), "value": 1, "seconds": 0.3}  # long enough to be kept on disk
+    flow["nodes"]["count"] = {"type": "faulty.count", "inputs": given}
     flow["nodes"]["node"]["inputs"]["times"] = {"link": "count.value"}
 
     async def scene() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
 from hypothesis import given
@@ -87,7 +88,10 @@ def test_a_cluster_of_this_machine_is_closed_to_others_and_leaves_nothing_behind
         assert "token is missing or incorrect" in done.stderr
     finally:
         mine.communicate("", timeout=30)
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    until = monotonic() + 20
+    while left := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
+        assert monotonic() < until, left
+        sleep(0.1)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,11 @@ def actors() -> str:
     return told("faults/actors.py", "50", "500").splitlines()[-1]  # Ray speaks on the same stream
 
 
+def node() -> str:
+    """A node of a Ray cluster is killed."""
+    return told("faults/actors.py", "node", "60").splitlines()[-1]
+
+
 def memory() -> str:
     """What a job leaves behind."""
     web, worker = soak.soak(1000)
@@ -61,7 +66,7 @@ def told(script: str, *arguments: str) -> str:
     return done.stdout.strip() or f"FAILED: {done.stderr.strip()[-500:]}"
 
 
-ROWS: tuple[Callable[[], str], ...] = (queued, security, fuzz, store, memory, kills, actors)
+ROWS: tuple[Callable[[], str], ...] = (queued, security, fuzz, store, memory, kills, actors, node)
 
 
 def main() -> None:
