@@ -13,7 +13,8 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from importlib.util import find_spec
+from typing import Any, NamedTuple
 
 from graphengine.errors import GraphEngineError
 
@@ -27,37 +28,52 @@ KNOCK = 5.0
 def connected(address: str = "") -> Iterator[None]:
     """Be connected to the cluster at an address; without one, make a cluster of this machine, and end it.
 
-    That one has no dashboard, listens on the loopback address only, and wants a token that nobody else has.
-    GraphEngineError if Ray is not installed, or no cluster answers.
+    That one has no dashboard, listens on the loopback address only, and wants a token that nobody else has;
+    where Ray was imported before, by somebody else, its own settings hold instead. GraphEngineError if Ray is
+    not installed, or no cluster answers.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if not address and "ray" not in sys.modules:
-        os.environ.pop("GRAPHENGINE_TOKEN", None)  # the processes of the cluster inherit the environment
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # that is how Ray spells "loopback"
-        os.environ.setdefault("RAY_worker_niceness", "0")  # as urgent as local workers; else 15
-        if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
-            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    try:
-        from ray import exceptions, init, shutdown
-    except ImportError as error:
+    if (found := find_spec("ray")) is None or found.origin is None:  # a mere folder has no origin
         text = 'the executor "ray" needs Ray, which is not installed: pip install "graphengine[ray]"'
-        raise GraphEngineError(text) from error
+        raise GraphEngineError(text)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address:
-        try:
-            knock(address)
-            init(address=address, **quiet)
-        except (OSError, RuntimeError, ValueError, exceptions.RayError) as error:
-            raise GraphEngineError(
-                f"no Ray cluster answers at {address} ({str(error).strip().splitlines()[0]}); look at its "
-                "address, and at RAY_AUTH_MODE and RAY_AUTH_TOKEN if it wants a token"
-            ) from error
+        join(address, quiet)
     else:
+        os.environ.pop("GRAPHENGINE_TOKEN", None)  # the processes of the cluster inherit the environment
+        if "ray" not in sys.modules:
+            close_to_others()
+        from ray import init
+
         init(address="local", include_dashboard=False, object_store_memory=STORE, **quiet)
     try:
         yield
     finally:
+        from ray import shutdown
+
         shutdown()
+
+
+def join(address: str, quiet: Mapping[str, Any]) -> None:
+    """Connect to a cluster that is there. GraphEngineError if none answers."""
+    try:
+        knock(address)
+        from ray import init
+
+        init(address=address, **quiet)
+    except Exception as error:  # Ray has errors of many kinds, and they cannot be named before it is imported
+        raise GraphEngineError(
+            f"no Ray cluster answers at {address} ({str(error).strip().splitlines()[0]}); look at its "
+            "address, and at RAY_AUTH_MODE and RAY_AUTH_TOKEN if it wants a token"
+        ) from error
+
+
+def close_to_others() -> None:
+    """Say in the environment, which Ray reads when it is imported, that a cluster is this user's alone."""
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # that is how Ray spells "loopback"
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as urgent as local workers; else 15
+    if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def knock(address: str) -> None:
