@@ -286,7 +286,7 @@ def test_a_worker_that_stands_still_is_ended(play, order, kind):
         assert "no sign of life" in (await fleet.first(Gone)).why
         await until(lambda: fleet.state().ready)
         assert fleet.fleet.seats["worker-1"].pid != pid or not kind.processes
-        await until(lambda: not (kind.processes and Path(f"/proc/{pid}").exists()), 30)
+        await until(lambda: not (kind.processes and Path(f"/proc/{pid}").exists()), 10)
 
     play(scene, silence=2.0)
 
