@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EDITOR = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python web/build.py
 
-.PHONY: demo web test pictures bench fuzz soak faults format clean
+.PHONY: demo web test pictures bench fuzz soak faults simulate format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed  ## paint a picture: make demo PROMPT="a boat on a lake" SEED=3
@@ -45,6 +45,9 @@ soak: $(VENV)/.tested  ## the engine's laws, tried at length
 
 faults: $(VENV)/.tested  ## kills, broken requests and long runs of the server (half an hour)
 	PYTHONPATH=tests $(BIN)/python tests/faults
+
+simulate: $(VENV)/.tested  ## 1,000 workers and 100,000 jobs in made-up time, with the real queue
+	PYTHONPATH=tests $(BIN)/python tests/simulate
 
 format: $(VENV)/.tested  ## put the code in order
 	$(BIN)/ruff check --fix .

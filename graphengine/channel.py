@@ -35,6 +35,12 @@ class Message(NamedTuple):
         head = json.dumps(self.head, separators=(",", ":"), default=str).encode()
         return LENGTHS.pack(len(head), len(self.body)) + head + self.body
 
+    @classmethod
+    def of(cls, data: bytes) -> Message:
+        """The inverse of `packed`."""
+        head, _ = LENGTHS.unpack_from(data)
+        return unpacked(data[LENGTHS.size :], head)
+
 
 class Channel:
     """The worker's end. Any thread may send; one receives."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_cache_path, user_data_path
 from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator
@@ -76,6 +76,16 @@ class Settings(BaseSettings):
     )
     dev: bool = Field(
         default=False, description="Read packs anew when their files change, for who writes nodes."
+    )
+    executor: Literal["local", "ray"] = Field(
+        default="local",
+        description="Where the server runs jobs: `local` is processes of this machine, `ray` a Ray cluster.",
+    )
+    ray_address: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Address of the Ray cluster, such as 10.0.0.7:6379; without it, the server makes one of "
+        "this machine.",
     )
     attempts: int = Field(
         default=3, ge=1, le=100, description="How often the server begins a job whose worker is lost."

@@ -118,7 +118,12 @@ def named(rows: Rows) -> None:
     rows.run("ALTER TABLE jobs ADD COLUMN result TEXT NOT NULL DEFAULT '{}'")
 
 
-MIGRATIONS: tuple[Callable[[Rows], None], ...] = (first, named)
+def counted(rows: Rows) -> None:
+    """Version 3: the jobs of a client that have not ended are found without those that have."""
+    rows.run("CREATE INDEX living_of ON jobs (client) WHERE state IN ('queued', 'running')")
+
+
+MIGRATIONS: tuple[Callable[[Rows], None], ...] = (first, named, counted)
 """One function a version: number N makes N out of N - 1. They are only ever added to."""
 
 

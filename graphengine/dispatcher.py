@@ -1,9 +1,9 @@
 """Dispatcher: between the queue and the fleet. It takes jobs, gives them to workers, and ends them.
 
-It is the only one that claims. For each job that runs it keeps the lease alive as long as the fleet watches
-the worker; it writes the events of the job into the journal, and what the worker has made is published with
-the end of the job. A worker that is gone costs the job an attempt; a late word of an older attempt has an
-older epoch, and the store ignores it.
+It is the only one that claims; which worker a job is for, `placement` says. For each job that runs it keeps
+the lease alive as long as the fleet watches the worker; it writes the events of the job into the journal, and
+what the worker has made is published with the end of the job. A worker that is gone costs the job an attempt;
+a late word of an older attempt has an older epoch, and the store ignores it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from graphengine.errors import StoreError, Unavailable
-from graphengine.fleet import Ended, Fleet, Gone, Logged, Report, Shown, Told
+from graphengine.fleet import Ended, Fleet, Gone, Logged, Report, Shown, Told, WorkerState
 from graphengine.hub import Hub, Preview
 from graphengine.jobs import TRACE, Draft, Lease
 from graphengine.journal import EVENT_LIMIT
 from graphengine.order import Order
+from graphengine.placement import place
 from graphengine.store import Store
 
 log = logging.getLogger("graphengine.jobs")
@@ -113,9 +114,11 @@ class Dispatcher:
         while True:
             await self.work.wait()
             self.work.clear()
-            while not self.closing and (worker := self.idle()) is not None:
+            while not self.closing and (idle := self.idle()):
                 try:
-                    lease = await self.call(self.store.queue.claim, worker)
+                    lease = await self.call(
+                        self.store.queue.claim, lambda job, idle=idle: place(job.workflow, idle)
+                    )
                 except StoreError as error:
                     log.error("no job can be claimed: %s", error)
                     await asyncio.sleep(AGAIN)
@@ -124,18 +127,16 @@ class Dispatcher:
                 if lease is None:
                     break
                 self.hub.notice()
-                await self.give(lease, worker)
+                await self.give(lease)
 
-    def idle(self) -> str | None:
-        """A worker that can take a job."""
+    def idle(self) -> list[WorkerState]:
+        """The workers that can take a job."""
         taken = {running.worker for running in self.running.values()}
-        return next(
-            (w.name for w in self.fleet.workers() if w.ready and not w.job and w.name not in taken), None
-        )
+        return [w for w in self.fleet.workers() if w.ready and not w.job and w.name not in taken]
 
-    async def give(self, lease: Lease, worker: str) -> None:
-        """Give a claimed job to a worker."""
-        job, request = lease.job, lease.request
+    async def give(self, lease: Lease) -> None:
+        """Give a claimed job to the worker that it was claimed for."""
+        job, request, worker = lease.job, lease.request, lease.worker
         staging = self.store.folder / "staging" / f"{job.id}-{lease.epoch}"
         order = Order(job.id, lease.epoch, request.workflow, request.targets, str(staging), self.limit)
         self.running[job.id] = Running(lease, worker, staging, now())
@@ -263,16 +264,20 @@ class Dispatcher:
         while True:
             await asyncio.sleep(pause)
             try:
+                at = {(worker.name, worker.job) for worker in self.fleet.workers()}
                 for running in list(self.running.values()):
-                    await self.beat(running)
+                    await self.beat(running, (running.worker, running.lease.job.id) in at)
                 if await self.call(self.store.queue.expire):
                     self.hub.notice()
             except StoreError as error:
                 log.error("leases cannot be kept: %s", error)
             self.wake()
 
-    async def beat(self, running: Running) -> None:
-        """Keep one lease; stop an attempt that is not wanted any more, or that does nothing."""
+    async def beat(self, running: Running, there: bool) -> None:
+        """Keep one lease; stop an attempt that is not wanted any more, or that does nothing.
+
+        `there` is whether its worker is at it.
+        """
         job, epoch = running.lease.job.id, running.lease.epoch
         lease = await self.call(self.store.queue.heartbeat, running.lease)
         if self.of(job, epoch) is None or running.ending:
@@ -280,7 +285,7 @@ class Dispatcher:
         if lease is None:  # taken for dead, by a clock that jumped
             await self.fleet.cancel(job, epoch)
             await self.settle(job)
-        elif not any(w.name == running.worker and w.job == job for w in self.fleet.workers()):
+        elif not there:
             running.missing += 1  # its end may be on the way; or the disk refused when it came
             if running.missing >= MISSING:
                 await self.lose(job, epoch, "nothing more came from it")

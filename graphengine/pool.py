@@ -7,7 +7,7 @@ import sys
 import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from threading import RLock
 from time import perf_counter
@@ -143,6 +143,10 @@ class ModelPool:
             tensors |= resident.tensors
         return sum(tensors.values())
 
+    def names(self) -> frozenset[str]:
+        """The names of the models that are loaded: what is called `model` in their handles."""
+        return frozenset(name for handle in list(self.residents) for name in names_of(handle))
+
     def use(self, handle: Handle[Any]) -> Any:
         """The loaded model behind a handle. OutOfMemory if it fits not even alone."""
         return self.lend(handle).model
@@ -261,6 +265,21 @@ class ModelPool:
             import torch
 
             torch.cuda.empty_cache()
+
+
+def names_of(handle: Handle[Any]) -> set[str]:
+    """The models that a handle names, itself or in what it is made of."""
+    found, stack = set[str](), [handle]
+    while stack:
+        value: Any = stack.pop()
+        if isinstance(value, tuple):
+            stack += value
+        elif is_dataclass(value):
+            parts = {field.name: getattr(value, field.name) for field in fields(value)}
+            if isinstance(name := parts.pop("model", None), str):
+                found.add(name)
+            stack += parts.values()
+    return found
 
 
 def short_of_memory(error: BaseException) -> bool:

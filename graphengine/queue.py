@@ -18,7 +18,7 @@ from typing import Literal
 from graphengine import faults
 from graphengine.database import Database, Rows
 from graphengine.errors import Conflict, OverLimit
-from graphengine.jobs import Job, Lease, held, job, request
+from graphengine.jobs import Job, Lease, Request, held, job, request
 from graphengine.journal import changed
 
 LEASE = 30.0
@@ -31,6 +31,8 @@ STEP = 1 << 20
 LIVING = "state IN ('queued', 'running')"
 
 Place = Literal["front", "back", "before", "after"]
+Choose = Callable[[Request], str | None]
+"""Which worker a job is for."""
 
 
 class Queue:
@@ -41,8 +43,11 @@ class Queue:
     ) -> None:
         self.database, self.clock, self.lease, self.attempts = database, clock, lease, attempts
 
-    def claim(self, worker: str) -> Lease | None:
-        """The next job for a worker, or None if none waits or the queue is paused."""
+    def claim(self, worker: str | Choose) -> Lease | None:
+        """The next job for a worker, or None if none waits or the queue is paused.
+
+        `worker` may be a function that says which worker the job is for (None: it stays where it is).
+        """
         with self.database.read() as rows:  # asking often costs no turn at writing
             if paused(rows) or following(rows) is None:
                 return None
@@ -50,17 +55,21 @@ class Queue:
             id = following(rows)
             if id is None or paused(rows):
                 return None
+            asked = request(rows, id)
+            name = worker if isinstance(worker, str) else worker(asked)
+            if name is None:
+                return None
             faults.fault("claim.lease")
             now = self.clock()
             rows.run(
                 "UPDATE jobs SET state = 'running', epoch = epoch + 1, attempts = attempts + 1, worker = ?, "
                 "started = ?, beat = ?, expires = ? WHERE id = ?",
-                *(worker, now, now, now + self.lease, id),
+                *(name, now, now, now + self.lease, id),
             )
             changed(rows, id, now, "running")
             found = rows.one("SELECT epoch FROM jobs WHERE id = ?", id)
             assert found is not None
-            return Lease(job(rows, id), request(rows, id), worker, int(found[0]), now + self.lease)
+            return Lease(job(rows, id), asked, name, int(found[0]), now + self.lease)
 
     def heartbeat(self, lease: Lease) -> Lease | None:
         """The lease, longer, with whether the job is to be cancelled. None if it is not this worker's now."""
@@ -161,8 +170,10 @@ class Queue:
             else:
                 side, step = ("min", -STEP) if place == "front" else ("max", STEP)
                 best = "max" if place == "front" else "min"
-                found = rows.one(f"SELECT {best}(priority) FROM jobs WHERE state = 'queued'")
-                edge = rows.one(f"SELECT {side}(position) FROM jobs WHERE {LIVING}")
+                found = rows.one(
+                    f"SELECT {best}(priority) FROM jobs INDEXED BY waiting WHERE state = 'queued'"
+                )
+                edge = rows.one(f"SELECT {side}(position) FROM jobs INDEXED BY living WHERE {LIVING}")
                 assert found is not None
                 assert edge is not None
                 priority, position = found[0], edge[0] + step
@@ -203,8 +214,9 @@ def paused(rows: Rows) -> bool:
 
 def following(rows: Rows) -> str | None:
     """The id of the job that is next."""
-    sql = "SELECT id FROM jobs WHERE state = 'queued' ORDER BY priority DESC, position LIMIT 1"
-    row = rows.one(sql)
+    # Left to itself SQLite takes the index of states here, and sorts all jobs that wait.
+    sql = "SELECT id FROM jobs INDEXED BY waiting WHERE state = 'queued' ORDER BY priority DESC, position"
+    row = rows.one(f"{sql} LIMIT 1")
     return None if row is None else str(row[0])
 
 
@@ -227,7 +239,7 @@ def checked(priority: int) -> int:
 
 def end_of_line(rows: Rows) -> int:
     """A position after every job that waits or runs."""
-    found = rows.one(f"SELECT max(position) FROM jobs WHERE {LIVING}")
+    found = rows.one(f"SELECT max(position) FROM jobs INDEXED BY living WHERE {LIVING}")
     return 0 if found is None or found[0] is None else int(found[0]) + STEP
 
 
@@ -238,7 +250,10 @@ def beside(rows: Rows, id: str, other: str, before: bool) -> tuple[int, int]:
         found = rows.one("SELECT priority, position FROM jobs WHERE id = ?", other)
         assert found is not None
         priority, position = found
-        sql = f"SELECT {side}(position) FROM jobs WHERE {LIVING} AND id != ? AND position {sign} ?"
+        sql = (
+            f"SELECT {side}(position) FROM jobs INDEXED BY living WHERE {LIVING} AND id != ? "
+            f"AND position {sign} ?"
+        )
         beyond = rows.one(sql, id, position)
         next = position + 2 * step if beyond is None or beyond[0] is None else beyond[0]
         middle = (position + next) // 2

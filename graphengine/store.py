@@ -127,7 +127,8 @@ class Store:
                 if same:
                     return Accepted(job(rows, same[0]), False)
             if self.per_client is not None:
-                found = rows.one(f"SELECT count(*) FROM jobs WHERE client = ? AND {LIVING}", client)
+                sql = f"SELECT count(*) FROM jobs INDEXED BY living_of WHERE client = ? AND {LIVING}"
+                found = rows.one(sql, client)
                 if found and found[0] >= self.per_client:
                     raise OverLimit(f"{found[0]} jobs wait or run, and no more may; wait, or cancel one")
             now = self.clock()

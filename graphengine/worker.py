@@ -1,16 +1,20 @@
-"""Worker: a process with one device that runs jobs and reports.
+"""Worker: what runs jobs on one device, and reports: a process, a thread, or an actor of a cluster.
 
-It is started with one end of a channel and knows nothing of queues, leases or HTTP. It does what it is told:
+It is given a way to hear and a way to speak, and knows nothing of queues, leases or HTTP. It does what it is
+told:
 
 * `run`: a job (see Order). It sends `events`, `preview` and at last `ended`. One at a time.
 * `cancel`: the job that runs stops within a step.
 * `call`: answer a question (`plan`, `choices`, `upgrade`), also while a job runs.
 * `stop`: end, when the job that runs has ended.
 
-Each second it sends `beat`, so that silence means that something is wrong with it. When the channel closes
-the server is gone: nobody can take a result any more, and the process ends at once.
+Each second it sends `beat`, so that silence means that something is wrong with it. With it and with each end
+comes what the placement of jobs goes by: the models that are loaded, and the bytes that are free.
 
-The device belongs to the process's first thread; another one listens.
+As a process (`main`) it has one end of a channel. When that closes the server is gone: nobody can take a
+result any more, and the process ends at once.
+
+The device belongs to one thread, which is the first of the process; another one listens.
 """
 
 from __future__ import annotations
@@ -119,7 +123,7 @@ class Worker:
         finally:
             self.current = None
         self.unwanted.discard((order.job, order.epoch))
-        self.send(Message(head))
+        self.send(Message(head | self.room()))
         if head["state"] != "done":
             self.give_back()
 
@@ -220,10 +224,16 @@ class Worker:
         return list(read(self.session.folders)) if read else []
 
     def beat(self) -> None:
-        """Say that the process lives, and what it uses, until the work is over."""
+        """Say that it lives, and what it uses, until the work is over."""
         while not self.over.wait(BEAT):
             with suppress(OSError):
-                self.send(Message({"kind": "beat", "memory": memory()}))
+                self.send(Message({"kind": "beat", **self.room()}))
+
+    def room(self) -> dict[str, Any]:
+        """What it uses: bytes in memory, bytes that are free, and the models that are loaded."""
+        pool = vars(self.session).get("pool")
+        models = sorted(pool.names()) if pool else []
+        return {"memory": memory(), "free": free(self.session.settings.device), "models": models}
 
     def give_back(self) -> None:
         """Give memory that nobody uses any more back to the system."""
@@ -265,6 +275,18 @@ def memory() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
+def free(device: str) -> int:
+    """Bytes that are free on a device, or in the machine where that is no GPU in use; 0 if unknown."""
+    torch = sys.modules.get("torch")
+    if device != "cpu" and torch is not None and torch.cuda.is_initialized():
+        return int(torch.cuda.mem_get_info()[0])
+    with suppress(OSError, ValueError), open("/proc/meminfo") as stream:
+        for line in stream:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    return 0
+
+
 def settings_of(text: str) -> Settings:
     """The settings that the server gave, as JSON."""
     from graphengine.config import Settings
@@ -272,18 +294,17 @@ def settings_of(text: str) -> Settings:
     return Settings.model_validate_json(text)
 
 
-def main() -> None:
-    """Serve one channel, whose file descriptor and settings are given, until told to stop."""
-    channel = Channel(socket.socket(fileno=int(sys.argv[1])))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's business
-    settings = settings_of(sys.argv[2])
-    session = Session(settings, (settings.data / "inputs",))
-    worker = Worker(session, channel.send)
+def serve(session: Session, receive: Callable[[], Message | None], send: Callable[[Message], None]) -> None:
+    """Be a worker that hears by one function and speaks by the other, until told to stop, or None is heard.
+
+    The device belongs to the thread that calls it.
+    """
+    worker, settings = Worker(session, send), session.settings
 
     def listen() -> None:
-        while (message := channel.receive()) is not None:
+        while (message := receive()) is not None:
             worker.hear(message)
-        os._exit(0)  # the server is gone
+        worker.orders.put(None)
 
     Thread(target=listen, daemon=True, name="graphengine-channel").start()
     Thread(target=worker.beat, daemon=True, name="graphengine-beat").start()
@@ -292,9 +313,26 @@ def main() -> None:
     if settings.dev:
         session.renewal  # noqa: B018 - from here on, changes of the packs are seen
     session.manifest  # noqa: B018 - so that the first job need not wait for it
-    channel.send(Message({"kind": "ready", "device": device, "pid": os.getpid(), "memory": memory()}))
-    worker.work()
-    worker.over.set()
+    send(Message({"kind": "ready", "device": device, "pid": os.getpid(), **worker.room()}))
+    try:
+        worker.work()
+    finally:
+        worker.over.set()
+
+
+def main() -> None:
+    """Serve one channel, whose file descriptor and settings are given, until told to stop."""
+    channel = Channel(socket.socket(fileno=int(sys.argv[1])))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's business
+    settings = settings_of(sys.argv[2])
+
+    def receive() -> Message:
+        message = channel.receive()
+        if message is None:
+            os._exit(0)  # the server is gone
+        return message
+
+    serve(Session(settings, (settings.data / "inputs",)), receive, channel.send)
 
 
 if __name__ == "__main__":

@@ -58,3 +58,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     with serving(tmp_path_factory.mktemp("served"), tmp_path_factory.mktemp("served-cache")) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A Ray cluster of this machine, for all tests that want one."""
+    from graphengine.cluster import connected
+
+    with connected():
+        yield

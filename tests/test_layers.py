@@ -27,7 +27,7 @@ ROWS = [
     "executor context body batch trace",
     "desk session store database faults jobs journal outputs queue sweep notebook board gallery",
     "loader isolated order report worker library client doctor backup testing fixtures template",
-    "fleet hub dispatcher service",
+    "fleet crew local inprocess cluster actors placement hub dispatcher service",
     "server",
     "cli __main__",
 ]
@@ -49,6 +49,7 @@ FENCES = {
     "pytest": {"fixtures"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "ray": {"cluster", "actors"},
 }
 """The modules of the engine that may import a library."""
 

@@ -54,3 +54,33 @@ def test_a_durable_submit_takes_10_ms_beside_a_few_writes_of_the_disk(tmp_path: 
     found = measured(tmp_path, 60)
     assert found["submit"] <= 10 + 4 * found["disk"], found
     assert found["claim"] + found["finish"] <= 20 + 12 * found["disk"], found
+
+
+def test_the_next_job_and_one_more_cost_the_same_however_many_wait_or_have_ended(tmp_path: Path) -> None:
+    """A copy of a database of many jobs beside one of few; the disk is the same."""
+
+    def cost(jobs: int) -> tuple[float, float]:
+        with Store(tmp_path / str(jobs), per_client=1_000_000) as store:
+            first = store.submit(Request("{}"), client="c")
+            names = "client, body, priority, state, created, inputs, targets, workflow, name"
+            with store.database.write("submit") as rows:
+                for number in range(jobs):
+                    state = "'done'" if number % 2 else "'queued'"
+                    rows.run(
+                        f"INSERT INTO jobs (id, position, {names}) "
+                        f"SELECT ?, ?, {names.replace('state', state)} FROM jobs WHERE id = ?",
+                        *(f"{number:032x}", number << 20, first.id),
+                    )
+            submits, claims = list[float](), list[float]()
+            for _ in range(30):
+                began = perf_counter()
+                store.submit(Request("{}"), client="c")
+                submits.append(perf_counter() - began)
+                began = perf_counter()
+                assert store.queue.claim("w") is not None
+                claims.append(perf_counter() - began)
+        return min(submits), min(claims)
+
+    few, many = cost(100), cost(20_000)
+    assert many[0] < 3 * few[0] + 0.001, (few, many)
+    assert many[1] < 3 * few[1] + 0.001, (few, many)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +14,19 @@ from graphengine.cli.opening import Nodes, settings
 from graphengine.errors import GraphEngineError
 
 if TYPE_CHECKING:
+    from graphengine.config import Settings
+    from graphengine.fleet import Fleet
     from graphengine.server.guard import Access
     from graphengine.server.running import Running
     from graphengine.service import Service
+
+
+class Executor(StrEnum):
+    """Where jobs run."""
+
+    local = "local"
+    ray = "ray"
+
 
 DEV = frozenset({"http://localhost:5173", "http://127.0.0.1:5173"})
 """Where the editor's own server is while it is being developed."""
@@ -24,7 +37,15 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0: any.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of jobs, results and saved workflows.")] = None,
     device: Annotated[list[str] | None, typer.Option(help="Device of a worker; may be repeated.")] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes for each device.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Workers for each device; with Ray, in all.")
+    ] = None,
+    executor: Annotated[
+        Executor | None, typer.Option(help="Where jobs run: processes of this machine, or a Ray cluster.")
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Address of the Ray cluster; without it, one of this machine is made.")
+    ] = None,
     nodes: Nodes = None,
     allowed_host: Annotated[
         list[str] | None, typer.Option(help="Another name of this server, as in a link; may be repeated.")
@@ -45,7 +66,6 @@ def serve(
     import asyncio
     import secrets
 
-    from graphengine.fleet import LocalFleet
     from graphengine.server import log, presence
     from graphengine.server.guard import Access, normal, plain
     from graphengine.server.running import Running, context, listening
@@ -56,8 +76,11 @@ def serve(
         raise typer.BadParameter("--key is the key of a certificate; give --certificate too")
     devices = [settings(device=name).device for name in device or ()]
     found = settings(
-        nodes, host=host, port=port, data=data, device=devices[0] if devices else None, dev=dev or None
-    )
+        nodes, host=host, port=port, data=data, device=devices[0] if devices else None, dev=dev or None,
+        executor=executor and executor.value, ray_address=ray_address,
+    )  # fmt: skip
+    if ray_address and found.executor != "ray":
+        raise typer.BadParameter("--ray-address is for jobs on a Ray cluster; give --executor ray too")
     hosts = frozenset(name.lower() for name in allowed_host or ())
     for origin in allowed_origin or ():
         if normal(origin) is None:
@@ -65,7 +88,7 @@ def serve(
     warn(found.host, open, bool(hosts))
     token = None if open else found.token.get_secret_value() if found.token else secrets.token_urlsafe(32)
     tls = context(certificate, key) if certificate else None
-    with presence.alone(found.data):
+    with presence.alone(found.data), opened(found, devices, workers) as fleet:
         listener = listening(found.host, found.port)
         origins = {origin.lower() for origin in allowed_origin or ()}
         access = Access(
@@ -77,13 +100,31 @@ def serve(
             tls is not None,
         )
         handlers = log.start(found.data / "logs", Veil([], [token] if token else []))
-        service = Service(found, LocalFleet(found, (devices or [found.device]) * workers))
+        service = Service(found, fleet)
         running = Running(service, found, access, listener, tls=tls)
         try:
             asyncio.run(served(service, running, access, found.host, found.data, browser))
         finally:
             listener.close()
             log.stop(handlers)
+
+
+@contextmanager
+def opened(settings: Settings, devices: Sequence[str], workers: int | None) -> Iterator[Fleet]:
+    """The fleet that jobs run on; with Ray, the way to its cluster is open meanwhile."""
+    if settings.executor == "local":
+        from graphengine.local import LocalFleet
+
+        yield LocalFleet(settings, [*(devices or [settings.device])] * (workers or 1))
+        return
+    if len(devices) > 1:
+        raise typer.BadParameter("with --executor ray, Ray chooses the devices; give --workers instead")
+    from graphengine.cluster import connected
+
+    with connected(settings.ray_address or ""):
+        from graphengine.actors import RayFleet
+
+        yield RayFleet(settings, workers)
 
 
 async def served(

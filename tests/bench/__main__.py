@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 
 Row = tuple[str, str, str]
-PARTS = ("engine", "shell", "diffusion", "service", "packs", "editor")
+PARTS = ("engine", "shell", "diffusion", "service", "cluster", "packs", "editor")
 
 
 def main() -> None:

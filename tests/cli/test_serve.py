@@ -109,6 +109,7 @@ def test_the_web_process_is_small_and_loads_no_torch(start):
         maps = Path(f"/proc/{server.process.pid}/maps").read_text()
         assert "libtorch" not in maps
         assert "numpy" not in maps
+        assert "_raylet" not in maps
         resident = int(
             re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{server.process.pid}/status").read_text())[1]
         )
@@ -170,6 +171,9 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         (["--host", "300.1.1.1"], "no address of this machine"),
         (["--host", "0.0.0.0", "--open"], "--allowed-host"),
         (["--data", "/dev/null/data"], "cannot be used"),
+        (["--ray-address", "10.0.0.1:6379"], "--executor ray"),
+        (["--executor", "ray", "--device", "cpu", "--device", "cpu"], "--workers"),
+        (["--executor", "ray", "--ray-address", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1"),
     ],
 )
 def test_what_cannot_be_used_is_said_in_a_sentence(graphengine, words, said, tmp_path):

@@ -30,6 +30,16 @@ def store() -> str:
     return f"{'the store alone, 300 random kill -9 over 3,000 jobs':62s} {found}"
 
 
+def actors() -> str:
+    """Random kills of the actors of a Ray cluster."""
+    return told("faults/actors.py", "50", "500").splitlines()[-1]  # Ray speaks on the same stream
+
+
+def node() -> str:
+    """A node of a Ray cluster is killed."""
+    return told("faults/actors.py", "node", "60").splitlines()[-1]
+
+
 def memory() -> str:
     """What a job leaves behind."""
     web, worker = soak.soak(1000)
@@ -56,7 +66,7 @@ def told(script: str, *arguments: str) -> str:
     return done.stdout.strip() or f"FAILED: {done.stderr.strip()[-500:]}"
 
 
-ROWS: tuple[Callable[[], str], ...] = (queued, security, fuzz, store, memory, kills)
+ROWS: tuple[Callable[[], str], ...] = (queued, security, fuzz, store, memory, kills, actors, node)
 
 
 def main() -> None:

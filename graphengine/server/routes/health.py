@@ -29,7 +29,10 @@ async def ready(call: Call) -> Answer:
     body = bodies.Ready(
         ready=found.ready,
         paused=line.paused,
-        workers=[bodies.Worker(**worker._asdict()) for worker in found.workers],
+        workers=[
+            bodies.Worker(**{name: getattr(worker, name) for name in bodies.Worker.model_fields})
+            for worker in found.workers
+        ],
     )
     return Answer(body, 200 if found.ready else 503)
 

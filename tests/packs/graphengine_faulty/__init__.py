@@ -72,6 +72,21 @@ def write(text: str = "a result", name: str = "result.txt", ctx: Context = NO_CO
 
 
 @node(cache="none")
+def large(mebibytes: int = 10, ctx: Context = NO_CONTEXT) -> None:
+    """Save a large file."""
+    ctx.save("large.bin", bytes(range(256)) * (mebibytes << 12), "application/octet-stream")
+
+
+@node(cache="none")
+def show(ctx: Context = NO_CONTEXT) -> int:
+    """Show a picture."""
+    import torch
+
+    ctx.preview(torch.zeros(1, 8, 8, 3))
+    return 0
+
+
+@node(cache="none")
 def hold(
     mebibytes: Annotated[int, Field(ge=1, le=4096)] = 256, seconds: float = 30.0, ctx: Context = NO_CONTEXT
 ) -> int:

@@ -1,0 +1,112 @@
+"""Cluster: the way to a Ray cluster, or one of this machine, and how many workers it has room for.
+
+Ray reads the environment as soon as it is imported, so it is imported here, when that is in order. To import
+this module takes no Ray.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+from graphengine.errors import GraphEngineError
+
+STORE = 512 << 20
+"""Bytes of shared memory that a cluster of this machine takes for what is on its way."""
+KNOCK = 5.0
+"""Seconds in which a cluster answers, if there is one."""
+
+
+@contextmanager
+def connected(address: str = "") -> Iterator[None]:
+    """Be connected to the cluster at an address; without one, make a cluster of this machine, and end it.
+
+    That one has no dashboard, listens on the loopback address only, and wants a token that nobody else has;
+    where Ray was imported before, by somebody else, its own settings hold instead. GraphEngineError if Ray is
+    not installed, or no cluster answers.
+    """
+    if (found := find_spec("ray")) is None or found.origin is None:  # a mere folder has no origin
+        text = 'the executor "ray" needs Ray, which is not installed: pip install "graphengine[ray]"'
+        raise GraphEngineError(text)
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address:
+        join(address, quiet)
+    else:
+        os.environ.pop("GRAPHENGINE_TOKEN", None)  # the processes of the cluster inherit the environment
+        if "ray" not in sys.modules:
+            close_to_others()
+        from ray import init
+
+        init(address="local", include_dashboard=False, object_store_memory=STORE, **quiet)
+    try:
+        yield
+    finally:
+        from ray import shutdown
+
+        shutdown()
+
+
+def join(address: str, quiet: Mapping[str, Any]) -> None:
+    """Connect to a cluster that is there. GraphEngineError if none answers."""
+    try:
+        knock(address)
+        from ray import init
+
+        init(address=address, **quiet)
+    except Exception as error:  # Ray has errors of many kinds, and they cannot be named before it is imported
+        raise GraphEngineError(
+            f"no Ray cluster answers at {address} ({str(error).strip().splitlines()[0]}); look at its "
+            "address, and at RAY_AUTH_MODE and RAY_AUTH_TOKEN if it wants a token"
+        ) from error
+
+
+def close_to_others() -> None:
+    """Say in the environment, which Ray reads when it is imported, that a cluster is this user's alone."""
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # that is how Ray spells "loopback"
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as urgent as local workers; else 15
+    if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def knock(address: str) -> None:
+    """OSError if nobody listens at an address of the form `host:port`; Ray itself would try for minutes."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK).close()
+
+
+class Share(NamedTuple):
+    """How many workers there are, and what each has of its node: CPUs and GPUs."""
+
+    workers: int
+    cpus: float
+    gpus: int
+
+
+def share(nodes: Sequence[Mapping[str, float]], wanted: int | None, device: str) -> Share:
+    """How the resources of a cluster's nodes are shared among workers.
+
+    With GPUs each worker has one of them, and a share of its node's CPUs. Without, all have the same number
+    of CPUs: the largest one with which there is room for all of them.
+    """
+    found = sum(int(node.get("GPU", 0)) for node in nodes)
+    if device.startswith("cuda") or (device == "auto" and found):
+        shares = [node.get("CPU", 0) // node["GPU"] for node in nodes if node.get("GPU")]
+        return Share(wanted or max(found, 1), max(min(shares, default=1), 1), 1)
+    workers, cpus = wanted or 1, [node.get("CPU", 0) for node in nodes]
+    sizes = {part(n, k) for n in cpus for k in range(1, workers + 1)} - {0.0}
+    fitting = [size for size in sizes if sum(int(n / size + 1e-9) for n in cpus) >= workers]
+    return Share(workers, max(fitting, default=1.0), 0)
+
+
+def part(cpus: float, count: int) -> float:
+    """What each of some workers has of a node's CPUs; Ray knows whole numbers, and fractions below one."""
+    return cpus // count if cpus >= count else int(cpus / count * 100) / 100

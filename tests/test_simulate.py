@@ -1,0 +1,45 @@
+"""A simulated cluster: whatever its workers do, every job ends once; and a warm worker is preferred."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulate.fleet import Faults
+from simulate.play import MODELS, simulate
+
+likely = st.sampled_from([0.0, 0.05, 0.2])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet():
+    """Hundreds of deaths are no news."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 6), likely, likely, likely)
+@settings(max_examples=15, deadline=None)
+def test_every_job_ends_once_whatever_the_workers_do(seed, workers, die, freeze, no_start):
+    faults = Faults(seed, die=die, freeze=freeze, no_start=no_start)
+    found = simulate(workers, 30, faults=faults, patience=1.0)
+    assert sum(found.states.values()) == 30
+    assert found.states.keys() <= {"done", "failed"}
+    assert found.states.get("failed", 0) == 0 or die or freeze
+    assert len(found.ends) == 30
+    assert set(found.ends.values()) == {1}
+
+
+def test_the_same_seed_gives_the_same_run():
+    first, second = (simulate(4, 40, faults=Faults(3, die=0.1)) for _ in range(2))
+    assert (first.seconds, first.waits, first.loads) == (second.seconds, second.waits, second.loads)
+
+
+def test_where_workers_are_idle_jobs_go_to_those_that_have_their_model():
+    """At a fifth of the load nearly every model is loaded once or twice, not once a job."""
+    found = simulate(10, 400, 0.2)
+    assert found.states == {"done": 400}
+    assert found.loads < 4 * len(MODELS)
