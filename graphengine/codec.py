@@ -15,6 +15,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from importlib import import_module
 from math import isfinite
+from struct import pack, unpack
 from typing import Any
 
 
@@ -61,8 +62,8 @@ class Codec:
             return value
         if kind is int:
             return value if abs(value) < 1 << 64 else {"int": hex(value)}
-        if kind is float:
-            return {"float": repr(value)}
+        if kind is float:  # a NaN has a sign and a payload, which its text has not
+            return {"float": repr(value)} if value == value else {"nan": pack(">d", value).hex()}
         if kind is list:
             return [self.outline(v, tensors) for v in value]
         if kind is tuple:
@@ -126,6 +127,8 @@ class Codec:
             return {self.value(k, tensors): self.value(v, tensors) for k, v in inner}
         if mark == "float":
             return float(inner)
+        if mark == "nan":
+            return unpack(">d", bytes.fromhex(inner))[0]
         if mark == "int":
             return int(inner, 16)
         if mark == "bytes":

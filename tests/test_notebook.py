@@ -241,7 +241,7 @@ def test_a_workflow_alone_is_drawn_with_the_installed_nodes(
 
 
 def test_packs_that_cannot_be_read_cost_the_colours_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(cache: Path, nodes: object) -> Manifest:
+    def broken(*_: object) -> Manifest:
         raise PackError("broken")
 
     monkeypatch.setattr(Manifest, "of", broken)
