@@ -54,8 +54,9 @@ class Crashing(Queueing):
         """Another one may have its job meanwhile: what it says counts for nothing."""
         known = len(self.leases)
         self.lose_a_worker()
+        lost = self.leases[known:]  # none, where no job waited
         self.claim()
-        for lease in self.leases[known : known + 1]:
+        for lease in lost:
             assert self.store.queue.heartbeat(lease) is None
             assert not self.store.finish(lease, state, [DRAFT], "it broke")  # type: ignore[arg-type]
 
