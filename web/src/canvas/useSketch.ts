@@ -9,6 +9,7 @@ import { prefixOf } from "@/canvas/useLiveId";
 import { arranged, columns, dagre, routed, unplaced } from "@/graph/arrange";
 import { scene as sceneOf, type Scene } from "@/graph/connect";
 import type { Node } from "@/graph/document";
+import type { Point } from "@/graph/edit";
 import { boxes as boxesOf, kindOf, type Box, type Shape } from "@/graph/geometry";
 import { wires as wiresOf, type Wire } from "@/graph/wires";
 import { useLive, type NodeLive } from "@/live/store";
@@ -139,4 +140,11 @@ function usePlaces(key: string, scene: Scene, pictured: ReadonlySet<string>): vo
     // only when other nodes have no place
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [full, text, ready]);
+}
+
+/** Where the places in a graph are counted from, on the canvas. */
+export function cornerOf(graph: Drawn["scene"]["sheet"]["root"], { boxes }: Drawn): Point {
+  const owner = boxes.get(graph.owner);
+  const frame = owner?.shape.frames.find((frame) => frame.graph === graph);
+  return owner && frame ? [owner.absolute[0] + frame.origin[0], owner.absolute[1] + frame.origin[1]] : [0, 0];
 }
