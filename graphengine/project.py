@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import tomllib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from graphengine.errors import PackError
 
@@ -68,6 +71,7 @@ def told(folder: Path, data: dict[str, Any]) -> Project:
         raise PackError(f"[tool.graphengine] has no {min(unknown)!r}; it has `isolated`")
     if not isinstance(isolated := ours.get("isolated", False), bool):
         raise PackError(f"isolated is {isolated!r}; write `isolated = true`")
+    runs_on(project.get("requires-python", ""))
     needs = project.get("dependencies", [])
     if not isinstance(needs, list) or not all(isinstance(each, str) for each in needs):
         raise PackError('`dependencies` is no list of texts; write such as `dependencies = ["numpy>=2"]`')
@@ -76,6 +80,19 @@ def told(folder: Path, data: dict[str, Any]) -> Project:
     version = project.get("version", "")
     needs = tuple(sorted({each.strip() for each in needs if not ENGINE(each)}))
     return Project(name, module, version if isinstance(version, str) else "", found[0], needs, isolated)
+
+
+def runs_on(wanted: Any) -> None:
+    """PackError if what a project says in `requires-python` leaves this Python out."""
+    here = platform.python_version()
+    try:
+        fits = SpecifierSet(wanted).contains(here, prereleases=True)
+    except (InvalidSpecifier, TypeError, AttributeError):
+        raise PackError(
+            f'requires-python is {wanted!r}; write such as `requires-python = ">=3.11"`'
+        ) from None
+    if not fits:
+        raise PackError(f"needs Python {wanted}, and this is {here}")
 
 
 def table(data: dict[str, Any], name: str) -> dict[str, Any]:

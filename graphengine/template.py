@@ -60,6 +60,11 @@ testpaths = ["tests"]
 filterwarnings = ["error"]
 """
 
+ISOLATED = """
+[tool.graphengine]
+isolated = true
+"""
+
 TEST = '''\
 """The nodes of $title, and the workflow that shows them."""
 
@@ -118,6 +123,24 @@ The nodes are in `$module/__init__.py`. Nodes in further modules are found if it
 `MODULES = ("filters",)`.
 """
 
+README_ISOLATED = """\
+# $title
+
+Nodes for [GraphEngine](https://pypi.org/project/graphengine/), run in a process and an environment of their own. This
+folder lies in one of your folders of nodes; else name that one with `--nodes`. What `dependencies` in `pyproject.toml`
+names besides graphengine is installed for this pack alone:
+
+```sh
+graphengine packs install $module
+graphengine packs check $module
+graphengine nodes $module.brighten
+graphengine run workflows/$module.json --set amount=2
+```
+
+The nodes are in `$module/__init__.py`. Nodes in further modules are found if it lists these, as in
+`MODULES = ("filters",)`. `pytest` in this folder tests them in the environment of GraphEngine.
+"""
+
 FILES = {
     "pyproject.toml": PROJECT,
     "README.md": README,
@@ -126,6 +149,8 @@ FILES = {
     "tests/test_$module.py": TEST,
     "workflows/$module.json": WORKFLOW,
 }
+APART = {"pyproject.toml": PROJECT + ISOLATED, "README.md": README_ISOLATED}
+"""What other files an isolated pack begins with."""
 
 
 def module_of(name: str, taken: Collection[str] = ()) -> str:
@@ -145,8 +170,8 @@ def module_of(name: str, taken: Collection[str] = ()) -> str:
     return module
 
 
-def project(name: str, into: Path, taken: Collection[str] = ()) -> Path:
-    """Make a folder of a pack that installs, whole or not at all; gives where it is."""
+def project(name: str, into: Path, taken: Collection[str] = (), isolated: bool = False) -> Path:
+    """Make a folder of a pack that installs, or is isolated, whole or not at all; gives where it is."""
     module, target = module_of(name, taken), into / name
     if target.exists():
         raise PackError(f"there is {target} already; nothing was changed")
@@ -154,7 +179,7 @@ def project(name: str, into: Path, taken: Collection[str] = ()) -> Path:
         into.mkdir(parents=True, exist_ok=True)
         folder = Path(mkdtemp(prefix=".writing-", dir=into))
         try:
-            for path, text in FILES.items():
+            for path, text in (FILES | (APART if isolated else {})).items():
                 file = folder / filled(path, name, module)
                 file.parent.mkdir(exist_ok=True)
                 file.write_text(filled(text, name, module), encoding="utf-8")

@@ -394,7 +394,11 @@ def test_what_is_only_installed_for_one_is_not_made_twice(place: Place) -> None:
 
 def test_a_command_that_means_no_isolated_pack_says_which_there_are(place: Place) -> None:
     for words, text in (
-        (("install", "plain"), "there is no isolated pack 'plain' in your folders of nodes; there is odd"),
+        (
+            ("install", "nope"),
+            "no isolated pack 'nope' in your folders of nodes: name its folder with --nodes",
+        ),
+        (("install", "nope"), "with --nodes; isolated is odd"),
         (("uninstall", "plain"), "there is no environment of a pack 'plain'"),
     ):
         done = command(place, "packs", *words)
@@ -790,6 +794,9 @@ OURS = "[tool.graphengine]\nisolated = true\n"
         (HEAD + ENTRY + OURS.replace("isolated", "isolate"), "has no 'isolate'; it has `isolated`"),
         (HEAD + 'dependencies = "numpy"\n' + ENTRY, "`dependencies` is no list of texts"),
         (HEAD + 'dynamic = ["dependencies"]\n' + ENTRY + OURS, "its dependencies are dynamic"),
+        (HEAD + 'requires-python = ">=99"\n' + ENTRY, "needs Python >=99, and this is 3."),
+        (HEAD + 'requires-python = "new"\n' + ENTRY, "requires-python is 'new'; write such as"),
+        (HEAD + "requires-python = 3\n" + ENTRY, "requires-python is 3; write such as"),
         ("project = 3\n", "project is 3, and should be a table"),
     ],
 )

@@ -104,9 +104,11 @@ def install(
     found = in_folders(chosen.nodes, installed(), chosen.environments)[0]
     isolated = {pack.name: pack for pack in found if pack.isolated}
     if name not in isolated:
-        have = ", ".join(isolated) or "none"
+        known = any(pack.name == name for pack in found)
+        remedy = "it is not isolated, and needs no environment" if known else "name its folder with --nodes"
+        have = f"; isolated {'is' if len(isolated) == 1 else 'are'} {', '.join(isolated)}" if isolated else ""
         raise typer.BadParameter(
-            f"there is no isolated pack {name!r} in your folders of nodes; there is {have}"
+            f"there is no isolated pack {name!r} in your folders of nodes: {remedy}{have}"
         )
     place, project = Path(isolated[name].environment), Path(isolated[name].project)
     try:

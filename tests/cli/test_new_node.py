@@ -80,6 +80,24 @@ def test_a_new_file_is_a_node_at_once(graphengine, tmp_path, monkeypatch):
     assert (tmp_path / "other" / "shine.py").is_file()
 
 
+def test_a_new_isolated_pack_runs_in_a_process_of_its_own(graphengine, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAPHENGINE_NODES", str(tmp_path / "mine"))
+    monkeypatch.setenv("GRAPHENGINE_DATA", str(tmp_path / "data"))
+    done = graphengine("new-node", "soft-glow", "--isolated")
+    assert (done.status, done.out) == (0, f"{tmp_path}/mine/soft-glow\n")
+    assert done.err == "next: graphengine packs install soft_glow\n"
+    assert graphengine("packs", "install", "soft_glow").status == 0
+    row = next(
+        row for row in json.loads(graphengine("packs", "list", "--json").out) if row["name"] == "soft_glow"
+    )
+    assert (row["isolated"], row["nodes"], row["problems"]) == (True, 1, [])
+    ran = graphengine("run", f"{tmp_path}/mine/soft-glow/workflows/soft_glow.json", "--set", "amount=2")
+    assert ran.status == 0, ran.err
+    done = graphengine("new-node", "other", "--isolated", "--file")
+    assert done.status == 3
+    assert "a single file cannot be isolated" in " ".join(done.err.split())
+
+
 def test_nothing_is_overwritten(graphengine, tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "mine.txt").write_text("precious")
