@@ -126,8 +126,8 @@ The nodes are in `$module/__init__.py`. Nodes in further modules are found if it
 README_ISOLATED = """\
 # $title
 
-Nodes for [GraphEngine](https://pypi.org/project/graphengine/), run in a process and an environment of their own.
-This folder lies in one of your folders of nodes; else name that one with `--nodes`. What `dependencies` in
+Nodes for [GraphEngine](https://pypi.org/project/graphengine/), run in a process and an environment of their
+own. This folder lies in one of your folders of nodes; else name that one with `--nodes`. What `dependencies` in
 `pyproject.toml` names besides graphengine is installed for this pack alone:
 
 ```sh
