@@ -127,8 +127,8 @@ README_ISOLATED = """\
 # $title
 
 Nodes for [GraphEngine](https://pypi.org/project/graphengine/), run in a process and an environment of their
-own. This folder lies in one of your folders of nodes; else name that one with `--nodes`. What `dependencies` in
-`pyproject.toml` names besides graphengine is installed for this pack alone:
+own. This folder lies in one of your folders of nodes; else name that one with `--nodes`. What
+`dependencies` in `pyproject.toml` names besides graphengine is installed for this pack alone:
 
 ```sh
 graphengine packs install $module
