@@ -28,6 +28,14 @@ def waiting(server: Server) -> list[str]:
     return [job["name"] for job in line["waiting"]]
 
 
+def test_an_empty_graph_leads_to_the_templates(editor: Editor):
+    editor.page.get_by_role("button", name="Begin with a template").click()
+    panel = editor.page.get_by_role("complementary", name="Templates")
+    panel.get_by_role("button", name="Text to image").first.click()
+    expect(editor.tab()).to_have_text("Text to image")
+    expect(editor.page.get_by_role("button", name="Begin with a template")).to_have_count(0)
+
+
 def test_the_form_runs_a_workflow_to_a_picture(editor: Editor):
     editor.template("Text to image")
     editor.page.get_by_role("button", name="Form", exact=True).click()

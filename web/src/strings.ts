@@ -5,6 +5,7 @@ export const strings = {
   canvas: {
     label: "Workflow graph",
     empty: "Nothing here yet",
+    begin: "Begin with a template",
     emptyHint: "Double-click, or press Space, to add a node. Drop a workflow or a saved picture to open it.",
     overview: "All nodes, drawn small. Zoom in to edit.",
     minimap: "Map of the graph: click or drag to go there",

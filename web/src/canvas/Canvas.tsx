@@ -27,6 +27,7 @@ import type { Graph as Body } from "@/graph/document";
 import type { Point } from "@/graph/edit";
 import { activeTab, useEditor } from "@/store/editor";
 import { tell as notify } from "@/store/notices";
+import { useSettings } from "@/store/settings";
 import { strings } from "@/strings";
 import "@/canvas/canvas.css";
 
@@ -202,6 +203,9 @@ function Graph() {
         <div className="blank">
           <b>{strings.canvas.empty}</b>
           <span>{strings.canvas.emptyHint}</span>
+          <button type="button" className="button primary" onClick={() => useSettings.getState().setPanel("templates")}>
+            {strings.canvas.begin}
+          </button>
         </div>
       )}
       <ConnectHint />
