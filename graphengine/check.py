@@ -28,7 +28,7 @@ def check(workflow: Workflow, types: Mapping[str, NodeType]) -> list[Problem]:
         found = expansion(workflow, types)
         known = dict.fromkeys([*workflow.problems, *found.problems])
         unread = {(p.node, p.input) for p in known}
-        told = map(found.told, Checker(found.workflow, types).problems)
+        told = [found.told(p, workflow) for p in Checker(found.workflow, types).problems]
         return [*known, *dict.fromkeys(p for p in told if (p.node, p.input) not in unread)]
     proof = workflow.proof
     if proof.found and proof.found[0] is types and all(fine(workflow, types, *p) for p in proof.since):
