@@ -28,7 +28,7 @@ def check(workflow: Workflow, types: Mapping[str, NodeType]) -> list[Problem]:
         found = expansion(workflow, types)
         known = dict.fromkeys([*workflow.problems, *found.problems])
         unread = {(p.node, p.input) for p in known}
-        told = map(found.told, Checker(found.workflow, types).problems)
+        told = [found.told(p, workflow) for p in Checker(found.workflow, types).problems]
         return [*known, *dict.fromkeys(p for p in told if (p.node, p.input) not in unread)]
     proof = workflow.proof
     if proof.found and proof.found[0] is types and all(fine(workflow, types, *p) for p in proof.since):
@@ -58,6 +58,7 @@ class Checker:
         self.params: dict[Graph, tuple[TypeRef, ...]] = {}
         self.bound: dict[str, dict[str, TypeRef]] = {}
         self.soft: set[tuple[str, TypeRef]] = set()
+        self.flat = not workflow.bodies
         self.comparisons = COMPARISONS
         for item in workflow.order:
             if type(item) is Graph:
@@ -78,42 +79,44 @@ class Checker:
 
     def node(self, node: Node) -> None:
         """All inputs of one node; settles the types of its outputs."""
-        kind = self.types.get(node.type)
+        id, type_, inputs, scope, _, version = node  # quicker than by name, and there are many
+        kind, outputs = self.types.get(type_), self.outputs
         if kind is None:
-            self.outputs[node.id] = UNKNOWN
-            if node.type:
-                self.tell(node.id, "", self.unheard(node.type))
+            outputs[id] = UNKNOWN
+            if type_:
+                self.tell(id, "", self.unheard(type_))
             return
-        if node.version > kind.version:
-            text = f"is written for version {node.version} of {node.type}, and {kind.version} is installed"
-            self.tell(node.id, "version", f"{text}; upgrade its pack")
-        variables = self.bound.get(node.id)
+        if version > kind.version:
+            text = f"is written for version {version} of {type_}, and {kind.version} is installed"
+            self.tell(id, "version", f"{text}; upgrade its pack")
+        variables = self.bound.get(id)
         generic = kind.generic or variables is not None
         if generic and variables is None:
             variables = {}
-        inputs, nodes, outputs, free = node.inputs, self.workflow.nodes, self.outputs, kind.free
-        count = 0
-        for name, port in literals_last(kind.inputs, inputs) if generic else kind.inputs.items():
-            if name in inputs and port.kind != "context":
+        nodes, ports, free, flat, count = self.workflow.nodes, kind.ports, kind.free, self.flat, 0
+        for name, port in literals_last(ports, inputs) if generic else ports.items():
+            if name in inputs:
                 value = inputs[name]
                 count += 1
-                if type(value) is free.get(name):
+                shape = type(value)
+                if shape is free.get(name):
                     continue
-                if type(value) is Link and port.kind != "body" and (source := nodes.get(value.node)):
-                    outs = outputs.get(value.node)
-                    if source.scope is node.scope and outs and outs.get(value.output) == port.type:
+                if shape is Link and port.kind != "body":
+                    source, output = value
+                    outs = outputs.get(source)
+                    if outs and (flat or nodes[source].scope is scope) and outs.get(output) == port.type:
                         continue  # nearly every link: what is wanted is given next to it
                 self.take(node, name, port, value, variables)
-            elif port.default is EMPTY and port.kind != "context":
-                self.tell(node.id, name, f"is missing; {wants(port)}")
+            elif port.default is EMPTY:
+                self.tell(id, name, f"is missing; {wants(port)}")
         if count < len(inputs):
             for name in inputs:
-                if name not in kind.ports:
-                    self.tell(node.id, name, self.unknown(f"input of {node.type}", name, kind.ports))
+                if name not in ports:
+                    self.tell(id, name, self.unknown(f"input of {type_}", name, ports))
         if generic:
-            self.outputs[node.id] = {n: apply(t, variables or {}) for n, t in kind.outputs.items()}
+            outputs[id] = {n: apply(t, variables or {}) for n, t in kind.outputs.items()}
         else:
-            self.outputs[node.id] = kind.outputs
+            outputs[id] = kind.outputs
 
     def take(
         self, node: Node, name: str, port: Port, value: Any, variables: dict[str, TypeRef] | None

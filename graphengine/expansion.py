@@ -45,9 +45,8 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True)
 class Expansion:
-    """`workflow` has neither sub-workflows nor states. `places` says where in the `file` something stands."""
+    """`workflow` has neither sub-workflows nor states. `places` says where in the file something stands."""
 
-    file: Workflow
     workflow: Workflow
     problems: tuple[Problem, ...] = ()
     places: Mapping[Place, Place] = field(default_factory=dict)
@@ -61,11 +60,11 @@ class Expansion:
         home, _ = self.places.get((node, ""), (node, ""))
         return self.places.get((node, input), (home, input))
 
-    def told(self, problem: Problem) -> Problem:
+    def told(self, problem: Problem, file: Workflow) -> Problem:
         """A problem, at the place in the file and with the names that stand there."""
         at, place, text = problem[:2], self.place(problem.node, problem.input), problem.text
         if at not in self.words:
-            here, there = links_at(self.workflow, *at), links_at(self.file, *place)
+            here, there = links_at(self.workflow, *at), links_at(file, *place)
             pairs = list(zip(here, there, strict=False)) if len(here) == len(there) else []
             names = {link.node: name.node for link, name in pairs if "/" in link.node}
             names |= {str(link): str(name) for link, name in pairs}
@@ -93,7 +92,7 @@ def links_at(workflow: Workflow, node: str, input: str) -> list[Link]:
 def expansion(workflow: Workflow, types: Mapping[str, NodeType]) -> Expansion:
     """What a workflow means. A file with nothing special is its own expansion."""
     if not workflow.special:
-        return Expansion(workflow, workflow)
+        return Expansion(workflow)
     for known, found in workflow.expansions:
         if known is types:
             return found  # type: ignore[no-any-return]
@@ -417,8 +416,9 @@ class Expander:
             self.workflow.data, self.root, nodes, bodies, {n: p for n, p in targets.items() if p[0] in nodes},
             self.workflow.problems, self.workflow.blemishes,
         )  # fmt: skip
-        found = Expansion(self.workflow, left, (), self.places, frozenset(gone))
-        return replace(found, problems=(*self.problems, *map(found.told, states.problems)))
+        found = Expansion(left, (), self.places, frozenset(gone))
+        told = [found.told(problem, self.workflow) for problem in states.problems]
+        return replace(found, problems=(*self.problems, *told))
 
 
 def some(names: Collection[str], none: str = "none") -> str:

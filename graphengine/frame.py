@@ -46,14 +46,15 @@ class Frame:
     parent: Frame | None = None
 
     def key(self, slot: int) -> Key | None:
-        """What stands for the value in a slot in keys, as `Section.key`; None if an argument has none."""
+        """What stands for the value in a slot in keys, as in `Section.keys`; None if an argument has none."""
         section = self.section
         if slot in section.origin:
             assert self.parent is not None
             return self.parent.key(section.origin[slot])
         step = section.maker[slot]
         if step is not None:
-            key = step.key and bind(section.key(slot)[1:], [self.env[d] for d in step.deps])
+            known = section.keys[slot]
+            key = step.key and known and bind(known[1:], [self.env[d] for d in step.deps])
             return b"k" + key if key else None
         if slot < len(section.graph.inputs):
             return self.env[section.base + slot]

@@ -28,7 +28,7 @@ def group(section: Section, widest: Mapping[str, int]) -> None:
             users[need].append(step)
 
     def kind(step: Step) -> Any:
-        fused = step.type.fuses and step.out in surely and (step.type.exact or section.parent)
+        fused = step.type.fuses and step.out in surely and (step.type.exact or section.graph.parent)
         if not fused:
             return None
         same = (a for p, a in zip(step.type.inputs, step.args, strict=True) if p in step.type.shared)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 MANY = 50_000
-"""Steps of a run in which the garbage collector would walk the whole plan more than once."""
+"""New objects, or steps of a run, from which on it is worth keeping the garbage collector from old ones."""
 
 
 class Link(NamedTuple):
@@ -79,26 +79,31 @@ def links(inputs: Mapping[str, Any]) -> Iterator[Link]:
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Hold the garbage collector while many live objects are built: it would walk them all, for nothing."""
+    """Hold the garbage collector while many live objects are built: it would walk them all, for nothing.
+
+    Very many are taken for old at once, as they are. None may be part of a cycle: it would stay for long.
+    """
     on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if on:
+            if gc.get_count()[0] > MANY:
+                gc.freeze()
+                gc.unfreeze()  # which takes them for the oldest
             gc.enable()
 
 
 @contextmanager
 def set_aside(count: int) -> Iterator[None]:
-    """Collect garbage once where so many live objects are worth it, and leave out meanwhile what lives now.
+    """Keep what lives now from the garbage collector where there is very much of it.
 
-    The collector would walk all of it time and again while little is made.
+    It would walk all of it time and again while little is made.
     """
     if count < MANY or not gc.isenabled():
         yield
         return
-    gc.collect()
     gc.freeze()
     try:
         yield

@@ -38,7 +38,6 @@ class Step:
     node: str
     type: NodeType
     run: Callable[..., Any]
-    section: Section
     args: tuple[int, ...]
     out: int
     """The first of its output slots."""
@@ -72,7 +71,6 @@ class Section:
     """A graph, planned."""
 
     graph: Graph
-    parent: Section | None = None
     base: int = 0
     """How many arguments the bodies around it have."""
     template: Slots = field(default_factory=list)
@@ -112,14 +110,6 @@ class Section:
         if found is None:
             found = self.captures[slot] = self.add()
             self.origin[found] = slot
-        return found
-
-    def key(self, slot: int) -> bytes:
-        """What stands for this slot in a key: canonical bytes of a literal, or `k` and 32 bytes."""
-        found = self.keys[slot]
-        if found is None:
-            assert self.parent is not None
-            found = self.keys[slot] = self.parent.key(self.origin[slot])
         return found
 
 

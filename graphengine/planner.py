@@ -39,12 +39,11 @@ def plan(
     """
     with no_collection():
         workflow = expansion(workflow, types).workflow
-        planner = planned(workflow, types, folders or Folders(), widest)
-        root = planner.root
+        root, made = planned(workflow, types, folders or Folders(), widest)
         outputs: dict[str, int] = {}
         if targets:
             for id in targets:
-                step = planner.made[id]
+                step = made[id]
                 outputs |= {f"{id}.{name}": step.out + i for i, name in enumerate(step.type.outputs or ("",))}
             wanted = tuple(outputs.values())
         else:
@@ -60,16 +59,20 @@ def plan(
 
 def planned(
     workflow: Workflow, types: Mapping[str, NodeType], folders: Folders, widest: Mapping[str, int]
-) -> Planner:
-    """The sections of a workflow: those of last time, unless something outside of it stands in its keys."""
+) -> tuple[Section, dict[str, Step]]:
+    """The root of a workflow's sections, and the step of each node.
+
+    Those of last time, unless something outside of the workflow stands in the keys.
+    """
     known = (types, folders, dict(widest))
-    for memory, planner in workflow.plans:
+    for memory, root, made in workflow.plans:
         if memory[0] is types and memory == known:
-            return planner  # type: ignore[no-any-return]
+            return root, made
     planner = Planner(workflow, types, folders, widest)
+    root, made = planner.root, planner.made
     if not any(kind.prints or (kind.cache == "none" and kind.outputs) for kind in planner.kinds):
-        workflow.plans[:] = [(known, planner)]
-    return planner
+        workflow.plans[:] = [(known, root, made)]
+    return root, made
 
 
 class Planner:
@@ -106,7 +109,7 @@ class Planner:
                 group(section, widest)
         self.key()
         for section in self.sections.values():
-            if section.parent:
+            if section is not self.root:
                 section.order = needed(section, section.template, section.wanted)[0]
 
     def live(self) -> set[str]:
@@ -168,8 +171,8 @@ class Planner:
         for graph in self.workflow.bodies:
             if graph.owner not in live:
                 continue
-            parent = self.sections[self.home[graph.owner]]
-            section = Section(graph, parent, parent.base + len(parent.graph.inputs))
+            parent = self.of(graph.owner)
+            section = Section(graph, parent.base + len(parent.graph.inputs))
             self.sections[graph] = section
             for i in range(len(graph.inputs)):
                 section.add(key=b"k" + symbol(section.base, i))
@@ -181,11 +184,19 @@ class Planner:
             return frozenset([source])
         return self.depends[link.node]
 
+    def of(self, id: str) -> Section:
+        """The section in which a node lives."""
+        return self.sections[self.home[id]] if self.home else self.root
+
+    def parent(self, section: Section) -> Section:
+        """The section around that of a body."""
+        return self.of(section.graph.owner)
+
     def slot(self, link: Link, scope: Graph, section: Section) -> int:
         """The slot in `section` of what a link written in `scope` means, captured on the way if need be."""
         if link.output:
             step = self.made[link.node]
-            home, slot = step.section, step.out
+            home, slot = self.of(link.node), step.out
             outs = step.type.outputs
             if len(outs) > 1:
                 slot += list(outs).index(link.output)
@@ -197,19 +208,20 @@ class Planner:
             path = []
             while section is not home:
                 path.append(section)
-                assert section.parent is not None
-                section = section.parent
+                section = self.parent(section)
             for inner in reversed(path):
                 slot = inner.capture(slot)
         return slot
 
     def step(self, node: Node) -> None:
         """A node as a call on slots."""
-        kind, inputs, scope = self.types[node.type], node.inputs, node.scope
-        section = self.root if not self.home else self.sections[self.home[node.id]]
+        id, type_, inputs, scope, _, _ = node  # quicker than by name, and there are many
+        kind, section, homes = self.types[type_], self.root, self.home
         deps: tuple[int, ...] = ()
-        if self.home and node.id not in self.fleeting:
-            deps = tuple(sorted({self.sections[p.graph].base + p.position for p in self.depends[node.id]}))
+        if homes:
+            section = self.of(id)
+            if id not in self.fleeting:
+                deps = tuple(sorted({self.sections[p.graph].base + p.position for p in self.depends[id]}))
         args: list[int] = []
         strict: list[int] = []
         lazies: list[tuple[int, int]] = []
@@ -221,8 +233,9 @@ class Planner:
             shape = type(value)
             if shape is Link or shape is tuple:
                 if shape is Link:
-                    source = made.get(value.node) if value.output else None
-                    if source is not None and source.section is section and source.type.single:
+                    name_, output = value
+                    source = made.get(name_) if output else None
+                    if source and source.type.single and (not homes or self.of(name_) is section):
                         slot = source.out  # as `self.slot` finds it, for what nearly every link is
                     else:
                         slot = self.slot(value, scope, section)
@@ -250,10 +263,10 @@ class Planner:
                 if not plain and port.kind == "lazy":
                     lazies.append((len(args), slot))
             args.append(slot)
-        step = self.add(node.id, kind, section, args, strict, deps)
+        step = self.add(id, kind, section, args, strict, deps)
         if not plain:
             step.lazies, step.bodies, step.plain = tuple(lazies), tuple(bodies), False
-        self.made[node.id] = step
+        made[id] = step
 
     def add(
         self,
@@ -266,7 +279,9 @@ class Planner:
     ) -> Step:
         """A new step with its output slots."""
         template, steps, width = section.template, section.steps, len(kind.outputs) or 1
-        step = Step(id, kind, kind.run, section, tuple(args), len(template), tuple(strict), len(steps), deps)
+        given = tuple(args)
+        first = tuple(strict) if strict != args else given
+        step = Step(id, kind, kind.run, given, len(template), first, len(steps), deps)
         for _ in range(width):
             template.append(UNSET)
             section.keys.append(None)
@@ -305,39 +320,37 @@ class Planner:
             return
         used = set(strictly(section))
         outer = [o for o, i in section.captures.items() if i in used]
-        section.deferred = tuple(o for o in outer if self.hoisted(section.parent, o))
+        section.deferred = tuple(o for o in outer if self.hoisted(self.parent(section), o))
         section.eager = tuple(o for o in outer if o not in section.deferred)
 
-    def hoisted(self, section: Section | None, slot: int) -> bool:
+    def hoisted(self, section: Section, slot: int) -> bool:
         """Whether the user wrote what fills this slot further in than where it runs."""
-        while section and slot in section.origin:
-            slot, section = section.origin[slot], section.parent
-        step = section.maker[slot] if section else None
-        if step is None or not self.home:
-            return False
-        return self.workflow.nodes[step.node].scope is not step.section.graph
+        while slot in section.origin:
+            slot, section = section.origin[slot], self.parent(section)
+        step = section.maker[slot]
+        return step is not None and self.workflow.nodes[step.node].scope is not section.graph
 
     def key(self) -> None:
         """One Merkle pass, sources first; a step with the key of an earlier one becomes its twin."""
         heads: dict[NodeType, bytes] = {}
         firsts: dict[Section, dict[Key, Step]] = {section: {} for section in self.sections.values()}
-        section, first, fleeting = self.root, firsts[self.root], self.fleeting
+        section, first, homes, fleeting = self.root, firsts[self.root], self.home, self.fleeting
         for step in self.steps:
             kind = step.type
             head = heads.get(kind)
             if head is None:
                 head = heads[kind] = digest(f"{kind.id}@{kind.code}".encode())
-            if step.section is not section:
-                section = step.section
+            if homes:
+                section = self.of(step.node)
                 first = firsts[section]
             keys = section.keys
             for position, inner in step.bodies:
-                keys[step.args[position]] = b"k" + body_key(inner)
-            key = blake3(head + b"".join([keys[a] or section.key(a) for a in step.args])).digest()
+                keys[step.args[position]] = b"k" + self.body_key(inner)
+            key = blake3(head + b"".join([keys[a] or self.slot_key(section, a) for a in step.args])).digest()
             if step.size:
                 key = digest(key + b"of %d" % step.size)
             if kind.prints:
-                key = digest(key + self.fingerprint(step))
+                key = digest(key + self.fingerprint(step, section))
             elif kind.cache == "none" and kind is not GATHER:
                 key = digest(key + os.urandom(16))  # gives something else each time, and so does what follows
             step.key = b"" if step.node in fleeting else key
@@ -355,9 +368,25 @@ class Planner:
                 for i, name in enumerate(kind.outputs):
                     keys[step.out + i] = b"k" + digest(key + name.encode())
 
-    def fingerprint(self, step: Step) -> bytes:
+    def slot_key(self, section: Section, slot: int) -> bytes:
+        """What stands for a slot in a key: canonical bytes of a literal, or `k` and 32 bytes."""
+        found = section.keys[slot]
+        if found is None:
+            found = section.keys[slot] = self.slot_key(self.parent(section), section.origin[slot])
+        return found
+
+    def body_key(self, section: Section) -> Key:
+        """What a body gives, and what its effects do: two bodies that save different files are not one.
+
+        An effect that does something else each time has no key; it runs whenever the body does.
+        """
+        outs = b"".join(self.slot_key(section, slot) for slot in section.outputs)
+        effects = b"".join(sorted(self.slot_key(section, s.out) for s in section.effects if s.key))
+        return digest(b"body%d" % len(section.graph.inputs) + outs + effects)
+
+    def fingerprint(self, step: Step, section: Section) -> bytes:
         """What stands for the world outside in a key; unique where it cannot be told before the node runs."""
-        kind, template = step.type, step.section.template
+        kind, template = step.type, section.template
         given = {n: template[a] for n, a in zip(kind.inputs, step.args, strict=True) if n in kind.prints}
         if all(v is not UNSET for v in given.values()):
             if "folders" in kind.prints:
@@ -368,16 +397,6 @@ class Planner:
             except Exception:  # the node will meet the same trouble, and tells it as its own
                 pass
         return os.urandom(16)
-
-
-def body_key(section: Section) -> Key:
-    """What a body gives, and what its effects do: two bodies that save different files are not one.
-
-    An effect that does something else each time has no key; it runs whenever the body does.
-    """
-    outs = b"".join(section.key(slot) for slot in section.outputs)
-    effects = b"".join(sorted(section.key(s.out) for s in section.effects if s.key))
-    return digest(b"body%d" % len(section.graph.inputs) + outs + effects)
 
 
 def held(steps: Iterable[Step], running: Set[str], cache: Cache) -> list[str]:

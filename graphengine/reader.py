@@ -188,7 +188,7 @@ class Reader:
                     inputs[name] = value
             if state or kind.startswith("graph:"):
                 self.special = True
-            nodes[id] = Node(id, kind, inputs, graph, state, version)
+            nodes[id] = tuple.__new__(Node, (id, kind, inputs, graph, state, version))
             own.append(id)
         for name, text in self.object(body, "outputs", graph.owner).items():
             link = self.link(text, graph.owner or "outputs", name)
@@ -239,7 +239,7 @@ class Reader:
             return None
         source, _, output = text.partition(".")
         output = self.names.setdefault(output, output)
-        return tuple.__new__(Link, (source, output))  # Link(...) takes twice as long, and there are many
+        return tuple.__new__(Link, (source, output))  # Link(...) takes twice as long
 
     def body(self, graph: Graph, id: str, name: str, spec: Any) -> Any:
         """A sub-graph, to be read later."""

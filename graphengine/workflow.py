@@ -242,7 +242,8 @@ class Workflow:
             for value in node.inputs.values():
                 kind = type(value)
                 if kind is Link:
-                    if value.node not in seen and value.node in nodes:
+                    source, _ = value
+                    if source not in seen and source in nodes:
                         return False
                 elif kind is tuple:
                     for item in value:
@@ -266,8 +267,9 @@ class Workflow:
         for value in item.inputs.values():
             kind = type(value)
             if kind is Link:
-                if value.output and value.node in nodes:
-                    found.append(nodes[value.node])
+                source, output = value
+                if output and source in nodes:
+                    found.append(nodes[source])
             elif kind is Graph:
                 found.append(value)
                 found += self.within(value)

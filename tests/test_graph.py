@@ -4,6 +4,7 @@ import gc
 
 import pytest
 
+from graphengine import graph
 from graphengine.graph import Graph, Link, links, no_collection
 
 
@@ -56,3 +57,15 @@ def test_a_collector_that_is_off_stays_off() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_only_very_many_new_objects_are_taken_for_old_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "MANY", 500)
+    with no_collection():
+        many = [[i] for i in range(1_000)]
+    old = {*map(id, gc.get_objects(generation=2))}
+    assert id(many[0]) in old
+    assert gc.get_count()[0] < 500
+    with no_collection():
+        few = [[i] for i in range(100)]
+    assert id(few[0]) not in {*map(id, gc.get_objects(generation=2))}

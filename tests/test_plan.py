@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from typing import Any
 
 import pytest
@@ -10,6 +11,9 @@ from samples import TYPES, body, call, chain, file, link, run, shuffled, tree
 
 from graphengine.authoring import node
 from graphengine.cache import Cache
+from graphengine.check import check
+from graphengine.executor import Executor
+from graphengine.graph import no_collection
 from graphengine.plan import GATHER, Order, Plan, Section
 from graphengine.planner import plan
 from graphengine.signature import read
@@ -224,3 +228,23 @@ def test_an_effect_in_a_body_that_reads_an_argument_of_an_outer_body_is_planned(
         g=call("map", over=[1], body=body(["y"], {"y": "y"}, s=call("show", value=link("x")))),
     )
     assert planned(file({"v": "m0.result"}, m0=call("map", over=[1], body=whole))).steps == ("m0",)
+
+
+PLUS = json.loads(file({"value": "n.value"}, n=call("add", a=1, b=2)))
+SUB_WORKFLOWS = json.dumps(
+    json.loads(file({"v": "b.value"}, a=call("add", a=1, b=2), b={"type": "graph:plus"}))
+    | {"graphs": {"plus": PLUS}}
+)
+
+
+@pytest.mark.parametrize("text", [chain(3), SAMPLER, SUB_WORKFLOWS], ids=["chain", "bodies", "sub-workflows"])
+def test_a_workflow_and_its_plan_go_with_the_last_who_holds_them(text: str) -> None:
+    """They are no part of a cycle, so a large one gives its memory back at once."""
+    with no_collection():
+        workflow, cache = Workflow.parse(text), Cache()
+        check(workflow, TYPES)
+        found = plan(workflow, TYPES, cache)
+        assert Executor(cache).run(found)
+        held = weakref.ref(workflow), weakref.ref(found.root)
+        del workflow, found
+        assert [each() for each in held] == [None, None]

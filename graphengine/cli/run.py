@@ -127,14 +127,13 @@ def foretell(session: Session, workflow: Workflow, as_json: bool) -> None:
     from graphengine.cli.console import results
     from graphengine.cli.summary import Summary
     from graphengine.events import RunPlanned
-    from graphengine.expansion import expansion
 
     plan = session.plan(session.submit(workflow))
     if as_json:
         tell({"steps": list(plan.steps), "cached": list(plan.cached), "skipped": list(plan.skipped)})
         return
     planned = RunPlanned(tuple(plan.steps), tuple(plan.cached), tuple(plan.skipped))
-    results().print(Summary.of_plan(planned).table(expansion(workflow, session.manifest.types)))
+    results().print(Summary.of_plan(planned).table(workflow, session.manifest.types))
 
 
 def carry_out(session: Session, workflow: Workflow, as_json: bool, **options: Any) -> Status:
@@ -143,7 +142,6 @@ def carry_out(session: Session, workflow: Workflow, as_json: bool, **options: An
     from graphengine.cli.display import described, display
     from graphengine.cli.summary import Summary
     from graphengine.events import Event
-    from graphengine.expansion import expansion
 
     summary = Summary()
 
@@ -159,7 +157,7 @@ def carry_out(session: Session, workflow: Workflow, as_json: bool, **options: An
         found = {"impure": impure(outcome)} if options.get("debug") else {}
         tell({"event": "result", "state": outcome.state, "outputs": outputs, "files": files} | found)
     else:
-        talk().print(summary.table(expansion(outcome.workflow, session.manifest.types)))
+        talk().print(summary.table(outcome.workflow, session.manifest.types))
         hand_over(outcome)
         if options.get("debug"):
             for node, text in impure(outcome).items():

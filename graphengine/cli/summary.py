@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,9 @@ from graphengine.events import Event, NodeCached, NodeFailed, NodeFinished, Node
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from graphengine.expansion import Expansion
     from graphengine.graph import Graph, Node
+    from graphengine.nodetype import NodeType
+    from graphengine.workflow import Workflow
 
 STYLES = {"ran": "green", "cached": "cyan", "failed": "red", "would run": "green"}
 
@@ -62,7 +63,7 @@ class Summary:
             case _:
                 pass
 
-    def table(self, found: Expansion) -> Table:
+    def table(self, workflow: Workflow, types: Mapping[str, NodeType]) -> Table:
         """A row a node in the order of the file; under an owner, the nodes of its body that were heard of.
 
         What is muted or bypassed has a row too, and a sub-workflow one for each of its nodes.
@@ -70,11 +71,14 @@ class Summary:
         from rich.table import Table
         from rich.text import Text
 
+        from graphengine.expansion import expansion
+
+        left = expansion(workflow, types).workflow
         table = Table(box=None, pad_edge=False, header_style="dim")
         for title in ("node", "type", "", "time"):
             table.add_column(title, justify="right" if title == "time" else "left")
-        for depth, node in in_order(found):
-            out = node.id not in found.workflow.nodes
+        for depth, node in in_order(workflow, left):
+            out = node.id not in left.nodes
             if depth and not out and node.id not in self.fates:
                 continue
             fate = self.fates.get(node.id, Fate((node.state or "muted") if out else "not needed"))
@@ -87,14 +91,14 @@ class Summary:
         return table
 
 
-def in_order(found: Expansion) -> Iterator[tuple[int, Node]]:
+def in_order(file: Workflow, left: Workflow) -> Iterator[tuple[int, Node]]:
     """Every node as it stands in the file, the nodes of a body after their owner, and how deep it stands.
 
-    A sub-workflow's nodes stand where it is run; a node that is left out stands for itself.
+    `left` is its expansion. A sub-workflow's nodes stand where it is run; a node that is left out stands for
+    itself.
     """
     from graphengine.graph import Graph
 
-    file, left = found.file, found.workflow
     parts: dict[tuple[str, Graph], list[Node]] = {}
     for node in left.nodes.values():
         parts.setdefault((node.id.partition("/")[0], node.scope), []).append(node)

@@ -42,8 +42,8 @@ def with_each(conditioning: Conditioning, function: Callable[[Tensor], Tensor]) 
     return with_tensors(conditioning, {name: function(t) for name, t in tensors(conditioning).items()})
 
 
-def spanning(conditioning: Conditioning, batch: int) -> Conditioning:
-    """The conditioning for every item of a batch. ValueError if it has another number of items."""
+def spanning(conditioning: Conditioning, batch: int, device: str) -> Conditioning:
+    """The conditioning for each item of a batch, on a device. ValueError if it has another number."""
     found = {}
     for name, tensor in tensors(conditioning).items():
         if len(tensor) not in (1, batch):
@@ -51,7 +51,7 @@ def spanning(conditioning: Conditioning, batch: int) -> Conditioning:
                 f"the conditioning has {len(tensor)} items and the latent {batch}; give one text, or one for "
                 "each"
             )
-        found[name] = tensor.expand(batch, *tensor.shape[1:])
+        found[name] = tensor.to(device).expand(batch, *tensor.shape[1:])
     return with_tensors(conditioning, found)
 
 

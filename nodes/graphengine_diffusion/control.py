@@ -13,7 +13,7 @@ from torch import Tensor
 from graphengine.authoring import NO_CONTEXT, Choices, Context, Folders, Ui, node
 from graphengine.errors import ModelError
 from graphengine.types import Image
-from graphengine_diffusion.conditioning import form_of, spanning, together, with_each
+from graphengine_diffusion.conditioning import form_of, spanning, together
 from graphengine_diffusion.control_nets import KINDS, Call
 from graphengine_diffusion.files.headers import read_json
 from graphengine_diffusion.files.presets import ARCHITECTURES
@@ -234,8 +234,7 @@ def steer(
     x = torch.cat([latent.samples.to(ctx.device) for latent in latents])
     numbers = [(s.sigma, s.time) for s, size in zip(steps, sizes, strict=True) for _ in range(size)]
     sigma, times = torch.tensor(numbers, dtype=torch.float32).to(ctx.device).unbind(1)
-    spans = [spanning(c, size) for c, size in zip(conditionings, sizes, strict=True)]
-    c = together([with_each(span, lambda t: t.to(ctx.device)) for span in spans])
+    c = together([spanning(c, size, ctx.device) for c, size in zip(conditionings, sizes, strict=True)])
     module = ctx.use(net)
     with torch.inference_mode():
         seen = scaled(x, sigma.view(-1, 1, 1, 1), steps[0].flow)

@@ -16,7 +16,6 @@ from graphengine_diffusion.conditioning import (
     residuals_together,
     spanning,
     together,
-    with_each,
 )
 from graphengine_diffusion.families import FAMILIES
 from graphengine_diffusion.fitting import fit
@@ -117,8 +116,8 @@ def denoise(denoiser: Denoiser, asks: Sequence[Ask], ctx: Context) -> Sequence[T
     numbers = [(a.step.sigma, a.step.time) for a, size in zip(asks, sizes, strict=True) for _ in range(size)]
     sigma, times = torch.tensor(numbers, dtype=torch.float32).to(ctx.device).unbind(1)
     sigma = sigma.view(-1, 1, 1, 1)
-    spans = [spanning(ask.conditioning, size) for ask, size in zip(asks, sizes, strict=True)]
-    c = together([with_each(s, lambda t: t.to(ctx.device)) for s in spans])
+    spans = zip((ask.conditioning for ask in asks), sizes, strict=True)
+    c = together([spanning(conditioning, size, ctx.device) for conditioning, size in spans])
     control = residuals_together([ask.control for ask in asks], sizes, ctx.device)
     with torch.inference_mode():
         seen = scaled(x, sigma, asks[0].step.flow)

@@ -9,19 +9,18 @@ from samples import TYPES
 
 from graphengine import events
 from graphengine.cli.summary import Summary
-from graphengine.expansion import Expansion, expansion
 from graphengine.workflow import Workflow
 
 NODE = {"type": "t.t"}
 BODY = {"graph": {"inputs": ["x"], "outputs": {"x": "step.v"}, "nodes": {"step": NODE, "quiet": NODE}}}
 LOOP = {"type": "t.t", "inputs": {"body": BODY}}
 NODES = {"a": NODE, "loop": LOOP, "b": NODE, "c": NODE, "unwanted": NODE}
-WHOLE = expansion(Workflow.of({"format": 1, "nodes": NODES}), {})
+WHOLE = Workflow.of({"format": 1, "nodes": NODES})
 
 
-def rows(summary: Summary, found: Expansion = WHOLE) -> list[str]:
+def rows(summary: Summary, workflow: Workflow = WHOLE) -> list[str]:
     out = io.StringIO()
-    Console(file=out, width=200).print(summary.table(found))
+    Console(file=out, width=200).print(summary.table(workflow, TYPES))
     return [" ".join(line.split()) for line in out.getvalue().splitlines()[1:]]
 
 
@@ -94,7 +93,7 @@ def test_the_nodes_of_a_sub_workflow_stand_where_it_is_run_and_what_is_left_out_
     summary(events.RunPlanned(("p/n", "p/m", "f"), (), ("end",)))
     for id in ("p/n", "p/m", "q/n", "q/m", "f"):
         summary(events.NodeFinished(id, 1.0))
-    assert rows(summary, expansion(Workflow.of(data), TYPES)) == [
+    assert rows(summary, Workflow.of(data)) == [
         "p/n t.add ran 1.0 s",
         "p/m t.add ran 1.0 s",
         "f t.fold ran 1.0 s",

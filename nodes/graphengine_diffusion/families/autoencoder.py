@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from graphengine.errors import ModelError
@@ -34,12 +35,18 @@ def read(folder: ModelFolder, family: str, precise: bool = False) -> VAE:
 
 def encode(module: Any, pixels: Tensor, spec: LatentSpec) -> Tensor:
     """The most likely latents (the mean of the posterior), so that encoding gives the same each time."""
-    mean: Tensor = module.encode(pixels.to(module.dtype), return_dict=False)[0].mode()
+    mean: Tensor = module.encode(pixels.to(dtype_of(module)), return_dict=False)[0].mode()
     return (mean.float() - spec.shift) * spec.scale
 
 
 def decode(module: Any, samples: Tensor, spec: LatentSpec) -> Tensor:
     """The pictures, float32."""
     z = samples / spec.scale + spec.shift
-    pixels: Tensor = module.decode(z.to(module.dtype), return_dict=False)[0]
+    pixels: Tensor = module.decode(z.to(dtype_of(module)), return_dict=False)[0]
     return pixels.float()
+
+
+def dtype_of(module: Any) -> torch.dtype:
+    """The precision of the weights; `module.dtype` walks through all of them."""
+    weight: Tensor = next(module.parameters())
+    return weight.dtype

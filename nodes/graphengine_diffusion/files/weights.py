@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from graphengine.errors import ModelError
+from graphengine_diffusion.files.attention import tell_signatures
 from graphengine_diffusion.files.control_sizes import CONTROL_SIZES
 from graphengine_diffusion.files.headers import (
     Row,
@@ -145,6 +146,7 @@ def assembled(
         module.tie_weights()
     fill(module, kind, config, device)
     module.eval().requires_grad_(False)
+    tell_signatures(module)
     if torch.device(device).type == "cpu":
         return module
     return module.to(memory_format=torch.channels_last)
