@@ -138,7 +138,8 @@ def test_the_values_of_a_run_are_what_is_counted_and_cleared(graphengine, write)
         return list(json.loads(done.out)["steps"])
 
     graphengine("run", file)
-    assert json.loads(graphengine("cache", "stats", "--json").out)["entries"] == 1
+    assert json.loads(graphengine("cache", "stats", "--json").out)["entries"] >= 1
+    # the loop, and states of it if it was slow
     assert steps() == []
     graphengine("cache", "clear")
     assert json.loads(graphengine("cache", "stats", "--json").out)["entries"] == 0
