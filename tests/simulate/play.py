@@ -51,13 +51,20 @@ class Found(NamedTuple):
     jobs: int
     states: dict[str, int]
     seconds: float
-    waits: list[float]
+    times: list[tuple[float, float, float]]
+    """When each job came, began the last time, and ended."""
     busy: float
-    loads: int
+    loaded: list[float]
+    """When a worker has loaded a model."""
     costs: Costs
     took: float
     ends: Counter[str]
     """How often each job has ended, as the journal tells."""
+
+    @property
+    def waits(self) -> list[float]:
+        """How long each job has waited."""
+        return [started - created for created, started, _ in self.times]
 
 
 def flow(chance: random.Random) -> str:
@@ -100,8 +107,7 @@ async def simulated(folder: Path, workers: int, jobs: int, load: float | None, *
         await hub.close()
     last = max(ended for _, _, ended in times)
     busy = sum(ended - started for _, started, ended in times) / (last * workers)
-    waits = [started - created for created, started, _ in times]
-    return Found(jobs, states, last, waits, busy, fleet.loads, costs, perf_counter() - began, ends)
+    return Found(jobs, states, last, times, busy, fleet.loads, costs, perf_counter() - began, ends)
 
 
 def living(counts: dict[Any, int]) -> int:
