@@ -19,6 +19,8 @@ WIDTH, HEIGHT = 620, 230
 EDGE, SCALE = 16, 3
 MOMENTS = 120
 """Points of a curve."""
+LOOKS = 10
+"""Looks at the queue for each of them."""
 LIMIT = 1.0
 """Milliseconds that the queue may take for a job."""
 
@@ -30,6 +32,7 @@ class Course(NamedTuple):
     ended: list[float]
     """Jobs a second."""
     waiting: list[float]
+    """The most that were seen."""
     busy: list[float]
     """Workers at a job."""
     loads: list[float]
@@ -41,11 +44,13 @@ def course(found: Found) -> Course:
     created, started, ended = (sorted(times) for times in zip(*found.times, strict=True))
     loaded, step = sorted(found.loaded), found.seconds / MOMENTS
     marks = [step * number for number in range(MOMENTS + 1)]
-    counts = [[bisect_right(times, mark) for mark in marks] for times in (created, started, ended, loaded)]
-    come, begun, gone, _ = (numbers[1:] for numbers in counts)
-    rates = [[(after - before) / step for before, after in pairwise(numbers)] for numbers in counts[2:]]
+    counts = [[bisect_right(times, mark) for mark in marks] for times in (started, ended, loaded)]
+    begun, gone, _ = (numbers[1:] for numbers in counts)
+    looks = [step / LOOKS * (number + 1) for number in range(MOMENTS * LOOKS)]
+    waiting = [bisect_right(created, look) - bisect_right(started, look) for look in looks]
+    rates = [[(after - before) / step for before, after in pairwise(numbers)] for numbers in counts[1:]]
     return Course(
-        marks[1:], rates[0], [a - b for a, b in zip(come, begun, strict=True)],
+        marks[1:], rates[0], [max(waiting[n : n + LOOKS]) for n in range(0, len(waiting), LOOKS)],
         [a - b for a, b in zip(begun, gone, strict=True)], rates[1],
     )  # fmt: skip
 
@@ -71,7 +76,7 @@ def column(title: str, found: Found) -> Image.Image:
             diagram(seen.seconds, values, label)
             for label, values in (
                 ("jobs that end, a second", seen.ended),
-                ("jobs that wait", seen.waiting),
+                ("jobs that wait, at most", seen.waiting),
                 ("workers at a job", seen.busy),
                 ("models loaded, a second", seen.loads),
             )
