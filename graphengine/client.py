@@ -284,7 +284,7 @@ class Client:
     # The queue, and the rest
 
     def queue(self) -> dict[str, Any]:
-        """The queue: `paused`, the jobs `waiting` in their order and `running`, and `counts` by state."""
+        """The queue: `paused`, the first 500 jobs `waiting` and `running`, and `counts` by state."""
         return self.asked("GET", "/api/queue", again=True)
 
     def pause(self) -> dict[str, Any]:

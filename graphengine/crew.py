@@ -114,6 +114,10 @@ class Crew(ABC):
         """The workers as they are now."""
         return [seat.state() for seat in self.seats.values()]
 
+    def idle(self) -> list[WorkerState]:
+        """Those that can take a job."""
+        return [seat.state() for seat in self.seats.values() if seat.ready and seat.order is None]
+
     async def submit(self, worker: str, order: Order) -> None:
         """Give an order to a worker that has none. Unavailable if it is gone."""
         seat = self.seats[worker]

@@ -21,7 +21,7 @@ from graphengine.errors import StoreError, Unavailable
 from graphengine.fleet import Ended, Fleet, Gone, Logged, Report, Shown, Told, WorkerState
 from graphengine.hub import Hub, Preview
 from graphengine.jobs import TRACE, Draft, Lease
-from graphengine.journal import EVENT_LIMIT
+from graphengine.journal import EVENT_LIMIT, Words
 from graphengine.order import Order
 from graphengine.placement import place
 from graphengine.store import Store
@@ -33,6 +33,8 @@ AGAIN = 1.0
 """Seconds after which something that the disk has refused is tried again."""
 TIMES = 60
 """How often it is."""
+TOGETHER = 0.05
+"""Seconds between two writings of what workers tell: what comes in between is written at once."""
 MISSING = 3
 """Rounds after which a job that no worker has is lost."""
 
@@ -72,7 +74,10 @@ class Dispatcher:
         self.store, self.fleet, self.hub, self.call = store, fleet, hub, call
         self.limit, self.stall = limit, stall
         self.running: dict[str, Running] = {}
-        self.work, self.quiet = asyncio.Event(), asyncio.Event()
+        self.told: list[Words] = []
+        """What workers have told of their jobs and the journal does not have yet."""
+        self.work, self.quiet, self.telling = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.pen = asyncio.Lock()
         self.quiet.set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.closing = False
@@ -86,7 +91,8 @@ class Dispatcher:
         await self.call(self.store.sweep)  # when no lease holds the files that were being written
         await self.fleet.start()
         self.tasks = {
-            asyncio.create_task(loop) for loop in (self.claiming(), self.listening(), self.beating())
+            asyncio.create_task(loop)
+            for loop in (self.claiming(), self.listening(), self.writing(), self.beating())
         }
 
     async def close(self, grace: float) -> None:
@@ -95,6 +101,7 @@ class Dispatcher:
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self.quiet.wait()
+        await self.write()
         for running in list(self.running.values()):
             with suppress(StoreError):
                 await self.call(self.store.queue.release, running.lease)
@@ -131,8 +138,10 @@ class Dispatcher:
 
     def idle(self) -> list[WorkerState]:
         """The workers that can take a job."""
-        taken = {running.worker for running in self.running.values()}
-        return [w for w in self.fleet.workers() if w.ready and not w.job and w.name not in taken]
+        if not (idle := self.fleet.idle()):
+            return []
+        taken = {running.worker for running in self.running.values()}  # the ends of some are being published
+        return [worker for worker in idle if worker.name not in taken]
 
     async def give(self, lease: Lease) -> None:
         """Give a claimed job to the worker that it was claimed for."""
@@ -164,8 +173,8 @@ class Dispatcher:
                 if (running := self.of(job, epoch)) is not None:
                     running.heard = now()
                     fit = [text for text in texts if len(text.encode()) <= EVENT_LIMIT]
-                    await self.call(self.store.journal.append, job, epoch, fit)
-                    self.hub.notice()
+                    self.told.append(Words(job, epoch, fit))
+                    self.telling.set()
             case Shown(job, epoch):
                 if self.of(job, epoch) is not None:
                     self.hub.show(
@@ -184,6 +193,33 @@ class Dispatcher:
                 self.wake()
             case _:
                 self.wake()
+
+    async def writing(self) -> None:
+        """Write what the workers tell, until closed: at once, or with what else comes in a little while."""
+        while True:
+            await self.telling.wait()
+            self.telling.clear()
+            await self.write()
+            await asyncio.sleep(TOGETHER)
+
+    async def write(self) -> None:
+        """Write what the workers have told into the journal."""
+        async with self.pen:
+            told, self.told = self.told, []
+            if not told:
+                return
+            try:
+                await self.call(self.store.journal.extend, told)
+            except StoreError as error:
+                log.error("what workers said is lost: %s", error)
+            self.hub.notice()
+
+    async def last_words(self, job: str, epoch: int) -> list[str]:
+        """What an attempt has told that is not in the journal yet; it comes there with the end of the job."""
+        async with self.pen:  # what is being written comes before
+            mine = [words for words in self.told if words[:2] == (job, epoch)]
+            self.told = [words for words in self.told if words[:2] != (job, epoch)]
+        return [text for words in mine for text in words.texts]
 
     def of(self, job: str, epoch: int) -> Running | None:
         """The attempt that runs, if it is this one."""
@@ -218,11 +254,12 @@ class Dispatcher:
             if not found.cancelling:  # the worker stopped by itself: that is no wish of the user's
                 await self.lose(ended.job, ended.epoch, "its worker stopped it")
                 return
+        words = await self.last_words(ended.job, ended.epoch)
         for _ in range(TIMES):
             try:
                 await self.call(
                     self.store.finish, running.lease, state, drafts, error if state == "failed" else "",
-                    dict(ended.result) if state == "done" else {},
+                    dict(ended.result) if state == "done" else {}, words,
                 )  # fmt: skip
                 break
             except StoreError as problem:
@@ -232,20 +269,24 @@ class Dispatcher:
             await self.lose(ended.job, ended.epoch, "its result could not be published")
             return
         log.info(state, extra={"job": ended.job, "worker": running.worker})
-        await self.settle(ended.job)
+        await self.settle(running)
 
     async def lose(self, job: str, epoch: int, why: str, *, back: bool = False) -> None:
         """An attempt has come to nothing. `back`: that was no fault of the job, and costs no attempt."""
         running = self.running[job]
+        await self.write()
         if back:
             await self.call(self.store.queue.release, running.lease)
         else:
             await self.call(self.store.queue.lose, running.lease, why)
-        await self.settle(job)
+        await self.settle(running)
 
-    async def settle(self, job: str) -> None:
+    async def settle(self, running: Running) -> None:
         """A job is not at its worker any more."""
-        running = self.running.pop(job)
+        job = running.lease.job.id
+        if self.running.get(job) is not running:
+            return  # somebody else has seen it too, and it may have begun again
+        del self.running[job]
         self.hub.notice()
         self.hub.forget(job)
         await asyncio.to_thread(shutil.rmtree, running.staging, ignore_errors=True)
@@ -265,26 +306,27 @@ class Dispatcher:
             await asyncio.sleep(pause)
             try:
                 at = {(worker.name, worker.job) for worker in self.fleet.workers()}
-                for running in list(self.running.values()):
-                    await self.beat(running, (running.worker, running.lease.job.id) in at)
+                those = list(self.running.values())
+                kept = await self.call(self.store.queue.heartbeats, [each.lease for each in those])
+                for running, lease in zip(those, kept, strict=True):
+                    await self.beat(running, lease, (running.worker, running.lease.job.id) in at)
                 if await self.call(self.store.queue.expire):
                     self.hub.notice()
             except StoreError as error:
                 log.error("leases cannot be kept: %s", error)
             self.wake()
 
-    async def beat(self, running: Running, there: bool) -> None:
-        """Keep one lease; stop an attempt that is not wanted any more, or that does nothing.
+    async def beat(self, running: Running, lease: Lease | None, there: bool) -> None:
+        """Stop an attempt that is not wanted any more, or that does nothing.
 
-        `there` is whether its worker is at it.
+        `lease` is what was kept of its lease, and `there` whether its worker is at it.
         """
         job, epoch = running.lease.job.id, running.lease.epoch
-        lease = await self.call(self.store.queue.heartbeat, running.lease)
         if self.of(job, epoch) is None or running.ending:
             return  # it ended meanwhile, or is about to
         if lease is None:  # taken for dead, by a clock that jumped
             await self.fleet.cancel(job, epoch)
-            await self.settle(job)
+            await self.settle(running)
         elif not there:
             running.missing += 1  # its end may be on the way; or the disk refused when it came
             if running.missing >= MISSING:

@@ -105,6 +105,9 @@ class Fleet(Protocol):
     def workers(self) -> list[WorkerState]:
         """The workers as they are now."""
 
+    def idle(self) -> list[WorkerState]:
+        """Those that can take a job; asked after each job, so it takes no time for the others."""
+
     async def submit(self, worker: str, order: Order) -> None:
         """Give an order to a worker that has none. Unavailable if it is gone."""
 

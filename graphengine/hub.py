@@ -79,13 +79,14 @@ class Hub:
         while True:
             await self.dirty.wait()
             self.dirty.clear()
-            while True:
-                excerpt = await self.call(self.journal.read, self.last, limit=KEPT)
-                if not excerpt.entries:
-                    break
-                self.newest.extend(excerpt.entries)
-                self.last = excerpt.entries[-1].sequence
-                self.wake()
+            full = True
+            while full:
+                entries = await self.call(self.journal.after, self.last, KEPT)
+                full = len(entries) == KEPT
+                if entries:
+                    self.newest.extend(entries)
+                    self.last = entries[-1].sequence
+                    self.wake()
 
     def wake(self) -> None:
         """Let every reader look."""

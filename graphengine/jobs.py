@@ -31,6 +31,13 @@ class Request:
     targets: tuple[str, ...] = ()
     name: str = ""
 
+    COLUMNS = "workflow, inputs, targets, name"
+
+    @classmethod
+    def of(cls, row: Row) -> Request:
+        """From a row of COLUMNS."""
+        return cls(row[0], json.loads(row[1]), tuple(json.loads(row[2])), row[3])
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -122,16 +129,13 @@ class Output:
     COLUMNS = "id, job, name, media, size, created"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An event of a job, as JSON text, with the number that no other event of the database has."""
 
     sequence: int
     job: str
     time: float
     text: str
-
-    COLUMNS = "sequence, job, time, text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +157,10 @@ def job(rows: Rows, id: str) -> Job:
 
 def request(rows: Rows, id: str) -> Request:
     """What a job asks for. NotFound if there is none."""
-    row = rows.one("SELECT workflow, inputs, targets, name FROM jobs WHERE id = ?", id)
+    row = rows.one(f"SELECT {Request.COLUMNS} FROM jobs WHERE id = ?", id)
     if row is None:
         raise NotFound(f"there is no job {id!r}; it may have been removed")
-    return Request(row[0], json.loads(row[1]), tuple(json.loads(row[2])), row[3])
+    return Request.of(row)
 
 
 def held(rows: Rows, job: str, epoch: int) -> bool:

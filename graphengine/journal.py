@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from graphengine import faults
 from graphengine.database import Database, Rows
@@ -22,6 +23,14 @@ REMOVED = '{"event": "removed"}'
 """What is left of an event whose job was removed: its number."""
 
 
+class Words(NamedTuple):
+    """Events of a running job, as JSON texts, of the lease of an epoch."""
+
+    job: str
+    epoch: int
+    texts: Sequence[str]
+
+
 class Journal:
     """Events are appended by who holds a job's lease, and read by anybody."""
 
@@ -30,29 +39,30 @@ class Journal:
 
     def append(self, job: str, epoch: int, texts: Sequence[str]) -> bool:
         """Write events of a running job, all or none. False, and nothing written, if the epoch is over."""
-        for text in texts:
-            if (size := len(text.encode())) > EVENT_LIMIT:
-                raise OverLimit(f"an event of {size} bytes is too large; send {EVENT_LIMIT} at most")
+        return self.extend([Words(job, epoch, texts)])[0]
+
+    def extend(self, said: Sequence[Words]) -> list[bool]:
+        """The same for any number of jobs, in one transaction."""
+        for words in said:
+            checked(words.texts)
         with self.database.write("append") as rows:
-            if not held(rows, job, epoch):
-                return False
-            for text in texts:
-                faults.fault("append.event")
-                record(rows, job, self.clock(), text)
-        return True
+            return [held(rows, *words[:2]) and recorded(rows, self.clock(), words) for words in said]
 
     def read(self, since: int = 0, *, job: str | None = None, limit: int = 1000) -> Excerpt:
         """The events after number `since`, of one job or of all, `limit` at most."""
-        mine, values = ("job = ? AND ", (job,)) if job is not None else ("", ())
-        sql = f"SELECT {Entry.COLUMNS} FROM events WHERE {mine}sequence > ? ORDER BY sequence LIMIT ?"
         with self.database.read() as rows:
             last = self.last(rows)  # before the events: what comes in between is left for the next excerpt
-            found = tuple(Entry(*row) for row in rows.all(sql, *values, since, max(limit, 1)))
+            found = following(rows, since, job, max(limit, 1))
             oldest = rows.one("SELECT min(sequence) FROM events")
         begin = oldest[0] if oldest and oldest[0] is not None else last + 1
         if found:
             last = found[-1].sequence if len(found) >= max(limit, 1) else max(last, found[-1].sequence)
         return Excerpt(found, last, since + 1 < begin)
+
+    def after(self, since: int, limit: int) -> tuple[Entry, ...]:
+        """The same as a mere list, of all jobs, for a reader that is never far behind."""
+        with self.database.read() as rows:
+            return following(rows, since, None, limit)
 
     def last(self, rows: Rows) -> int:
         """The number of the newest event that there ever was; 0 before the first."""
@@ -72,6 +82,28 @@ class Journal:
                 )
                 until = max(until, young[0] - 1 if young else self.last(rows))
             return rows.run("DELETE FROM events WHERE sequence <= ?", until)
+
+
+def following(rows: Rows, since: int, job: str | None, limit: int) -> tuple[Entry, ...]:
+    """The events after a number, of one job or of all."""
+    mine, values = ("job = ? AND ", (job,)) if job is not None else ("", ())
+    sql = f"SELECT {', '.join(Entry._fields)} FROM events WHERE {mine}sequence > ? ORDER BY sequence LIMIT ?"
+    return tuple(map(Entry._make, rows.all(sql, *values, since, limit)))
+
+
+def checked(texts: Sequence[str]) -> None:
+    """OverLimit if an event is too large."""
+    for text in texts:
+        if (size := len(text.encode())) > EVENT_LIMIT:
+            raise OverLimit(f"an event of {size} bytes is too large; send {EVENT_LIMIT} at most")
+
+
+def recorded(rows: Rows, now: float, words: Words) -> bool:
+    """Write some events of a job in a transaction."""
+    for text in words.texts:
+        faults.fault("append.event")
+        record(rows, words.job, now, text)
+    return True
 
 
 def record(rows: Rows, job: str, now: float, text: str) -> None:

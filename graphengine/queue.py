@@ -11,14 +11,15 @@ future is taken to begin now, so that nothing waits for the clock to catch up. N
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from graphengine import faults
 from graphengine.database import Database, Rows
 from graphengine.errors import Conflict, OverLimit
-from graphengine.jobs import Job, Lease, Request, held, job, request
+from graphengine.jobs import Job, Lease, Request, held, job
 from graphengine.journal import changed
 
 LEASE = 30.0
@@ -29,6 +30,14 @@ PRIORITIES = range(-1000, 1001)
 STEP = 1 << 20
 """Between two positions, so that others fit in."""
 LIVING = "state IN ('queued', 'running')"
+# Left to itself SQLite takes the index of states here, and sorts all jobs that wait.
+NEXT = (
+    "FROM jobs INDEXED BY waiting WHERE state = 'queued' "
+    "AND NOT EXISTS (SELECT 1 FROM settings WHERE name = 'paused' AND value = 'yes') "
+    "ORDER BY priority DESC, position LIMIT 1"
+)
+"""The job that is next, if there is one and the queue is not paused."""
+LISTED = "SELECT value FROM json_each(?)"
 
 Place = Literal["front", "back", "before", "after"]
 Choose = Callable[[Request], str | None]
@@ -49,37 +58,47 @@ class Queue:
         `worker` may be a function that says which worker the job is for (None: it stays where it is).
         """
         with self.database.read() as rows:  # asking often costs no turn at writing
-            if paused(rows) or following(rows) is None:
+            if rows.one(f"SELECT 1 {NEXT}") is None:
                 return None
         with self.database.write("claim") as rows:
-            id = following(rows)
-            if id is None or paused(rows):
+            row = rows.one(f"SELECT epoch, {Request.COLUMNS}, {Job.COLUMNS} {NEXT}")
+            if row is None:
                 return None
-            asked = request(rows, id)
+            epoch, asked, waiting = row[0] + 1, Request.of(row[1:5]), Job.of(row[5:])
             name = worker if isinstance(worker, str) else worker(asked)
             if name is None:
                 return None
             faults.fault("claim.lease")
-            now = self.clock()
+            now, attempts = self.clock(), waiting.attempts + 1
             rows.run(
-                "UPDATE jobs SET state = 'running', epoch = epoch + 1, attempts = attempts + 1, worker = ?, "
-                "started = ?, beat = ?, expires = ? WHERE id = ?",
-                *(name, now, now, now + self.lease, id),
+                "UPDATE jobs SET state = 'running', epoch = ?, attempts = ?, worker = ?, started = ?, "
+                "beat = ?, expires = ? WHERE id = ?",
+                *(epoch, attempts, name, now, now, now + self.lease, waiting.id),
             )
-            changed(rows, id, now, "running")
-            found = rows.one("SELECT epoch FROM jobs WHERE id = ?", id)
-            assert found is not None
-            return Lease(job(rows, id), asked, name, int(found[0]), now + self.lease)
+            changed(rows, waiting.id, now, "running")
+            begun = replace(waiting, state="running", attempts=attempts, worker=name, started=now)
+            return Lease(begun, asked, name, epoch, now + self.lease)
 
     def heartbeat(self, lease: Lease) -> Lease | None:
         """The lease, longer, with whether the job is to be cancelled. None if it is not this worker's now."""
+        return self.heartbeats([lease])[0]
+
+    def heartbeats(self, leases: Sequence[Lease]) -> list[Lease | None]:
+        """The same for any number of leases, in one transaction."""
+        if not leases:
+            return []
         with self.database.write("heartbeat") as rows:
-            if not held(rows, lease.job.id, lease.epoch):
-                return None
+            ids = json.dumps([lease.job.id for lease in leases])
+            sql = f"SELECT id, epoch, cancelling FROM jobs WHERE id IN ({LISTED}) AND +state = 'running'"
+            found = {(id, epoch): bool(cancelling) for id, epoch, cancelling in rows.all(sql, ids)}
             now = self.clock()
-            sql = "UPDATE jobs SET beat = ?, expires = ? WHERE id = ?"
-            rows.run(sql, now, now + self.lease, lease.job.id)
-            return replace(lease, job=job(rows, lease.job.id), expires=now + self.lease)
+            expires, kept = now + self.lease, list[Lease | None]()
+            for lease in leases:
+                cancelling = found.get((lease.job.id, lease.epoch))
+                kept.append(None if cancelling is None else longer(lease, expires, cancelling))
+            ids = json.dumps([lease.job.id for lease in kept if lease is not None])
+            rows.run(f"UPDATE jobs SET beat = ?, expires = ? WHERE id IN ({LISTED})", now, expires, ids)
+            return kept
 
     def release(self, lease: Lease) -> bool:
         """Give a job back unfinished (the worker was told to stop); it costs no attempt. False if late."""
@@ -212,20 +231,18 @@ def paused(rows: Rows) -> bool:
     return rows.one("SELECT value FROM settings WHERE name = 'paused'") == ("yes",)
 
 
-def following(rows: Rows) -> str | None:
-    """The id of the job that is next."""
-    # Left to itself SQLite takes the index of states here, and sorts all jobs that wait.
-    sql = "SELECT id FROM jobs INDEXED BY waiting WHERE state = 'queued' ORDER BY priority DESC, position"
-    row = rows.one(f"{sql} LIMIT 1")
-    return None if row is None else str(row[0])
+def longer(lease: Lease, expires: float, cancelling: bool) -> Lease:
+    """A lease until later."""
+    job = lease.job if lease.job.cancelling == cancelling else replace(lease.job, cancelling=cancelling)
+    return Lease(job, lease.request, lease.worker, lease.epoch, expires)
 
 
-def end(rows: Rows, id: str, now: float, state: str, error: str) -> None:
+def end(rows: Rows, id: str, now: float, state: str, error: str, result: str = "{}") -> None:
     """End a job, with its lease."""
     rows.run(
-        "UPDATE jobs SET state = ?, ended = ?, error = ?, cancelling = 0, beat = NULL, expires = NULL "
-        "WHERE id = ?",
-        *(state, now, error, id),
+        "UPDATE jobs SET state = ?, ended = ?, error = ?, result = ?, cancelling = 0, beat = NULL, "
+        "expires = NULL WHERE id = ?",
+        *(state, now, error, result, id),
     )
     changed(rows, id, now, state, error)
 

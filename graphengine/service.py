@@ -30,7 +30,7 @@ from graphengine.queue import LEASE, Place
 from graphengine.registry import BrokenPack, Manifest, manifest_file
 from graphengine.requirements import recorded
 from graphengine.resources import workflows
-from graphengine.store import Store
+from graphengine.store import PAGE_LIMIT, Store
 from graphengine.workflow import Workflow
 
 log = logging.getLogger("graphengine.service")
@@ -65,8 +65,15 @@ class Detail(NamedTuple):
     result: Mapping[str, Any]
 
 
+class Standing(NamedTuple):
+    """How the queue stands: whether it is paused, and how many jobs there are in each state."""
+
+    paused: bool
+    counts: Mapping[State, int]
+
+
 class Line(NamedTuple):
-    """The queue: the jobs that wait, in order, those that run, and how many there are in each state."""
+    """The queue: the first of the jobs that wait, in order, and of those that run, and how many there are."""
 
     paused: bool
     waiting: Sequence[Job]
@@ -315,16 +322,20 @@ class Service:
         """Jobs, newest first, a page at a time."""
         return await self.call(self.store.jobs, states=states, client=client, cursor=cursor, limit=limit)
 
-    async def line(self) -> Line:
-        """The queue."""
-        return await self.call(self.queue)
+    async def standing(self) -> Standing:
+        """How the queue stands; it takes no longer where many wait."""
+        return await self.call(lambda: Standing(self.store.queue.paused, self.store.counts()))
 
-    def queue(self) -> Line:
+    async def line(self, limit: int = PAGE_LIMIT) -> Line:
+        """The queue: so many jobs at most of those that wait, and of those that run."""
+        return await self.call(self.queue, limit)
+
+    def queue(self, limit: int) -> Line:
         """The queue."""
         store = self.store
         living: tuple[State, ...] = ("running",)
-        running = store.jobs(states=living, limit=500).jobs
-        return Line(store.queue.paused, store.waiting(), running, store.counts())
+        running = store.jobs(states=living, limit=limit).jobs
+        return Line(store.queue.paused, store.waiting(limit), running, store.counts())
 
     async def cancel(self, id: str) -> Job:
         """Cancel a job: one that runs stops within a step or two seconds; one that has ended stays so."""

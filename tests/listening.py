@@ -62,6 +62,9 @@ class Hands:
     def workers(self) -> list[WorkerState]:
         return [WorkerState("hands", "cpu", True, self.order.job if self.order else "", 1, 1)]
 
+    def idle(self) -> list[WorkerState]:
+        return [worker for worker in self.workers() if not worker.job]
+
     async def submit(self, worker: str, order: Order) -> None:
         self.order = order
         self.task = asyncio.create_task(self.work(order))

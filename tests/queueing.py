@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from graphengine.errors import Conflict
-from graphengine.jobs import ENDS, Draft, Lease, Request
+from graphengine.jobs import ENDS, STATES, Draft, Lease, Request
+from graphengine.journal import Words
 from graphengine.store import Store
 
 ATTEMPTS, LEASE = 2, 30.0
@@ -122,31 +124,35 @@ class Queueing(RuleBasedStateMachine):
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
     def heartbeat(self, data: st.DataObject) -> None:
-        lease = data.draw(st.sampled_from(self.leases))
-        found, job = self.store.queue.heartbeat(lease), self.current(lease)
-        assert (found is None) == (job is None)
-        if found and job:
-            assert found.cancelling == job.cancelling
-            job.beat, job.expires = self.clock.now, self.clock.now + LEASE
+        leases = data.draw(st.lists(st.sampled_from(self.leases), max_size=3))
+        for lease, found in zip(leases, self.store.queue.heartbeats(leases), strict=True):
+            job = self.current(lease)
+            assert (found is None) == (job is None)
+            if found and job:
+                assert found.cancelling == job.cancelling
+                job.beat, job.expires = self.clock.now, self.clock.now + LEASE
+                assert found.expires == job.expires
 
     @precondition(lambda self: self.leases)
-    @rule(data=st.data(), state=st.sampled_from(ENDS), outputs=st.integers(0, 2))
-    def finish(self, data: st.DataObject, state: str, outputs: int) -> None:
+    @rule(data=st.data(), state=st.sampled_from(ENDS), outputs=st.integers(0, 2), events=st.integers(0, 2))
+    def finish(self, data: st.DataObject, state: str, outputs: int, events: int) -> None:
         lease = data.draw(st.sampled_from(self.leases))
         job = self.current(lease)
-        ended = self.store.finish(lease, state, [DRAFT] * outputs, "it broke")  # type: ignore[arg-type]
+        drafts, words = [DRAFT] * outputs, ["1"] * events
+        ended = self.store.finish(lease, state, drafts, "it broke", events=words)  # type: ignore[arg-type]
         assert ended == (job is not None)
         if job:
             job.outputs = outputs
+            self.events += events
             self.end(lease.job.id, state)
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
     def append(self, data: st.DataObject) -> None:
-        lease = data.draw(st.sampled_from(self.leases))
-        taken = self.store.journal.append(lease.job.id, lease.epoch, ["1", "2"])
-        assert taken == (self.current(lease) is not None)
-        self.events += 2 * taken
+        leases = data.draw(st.lists(st.sampled_from(self.leases), max_size=3))
+        taken = self.store.journal.extend([Words(each.job.id, each.epoch, ["1", "2"]) for each in leases])
+        assert taken == [self.current(lease) is not None for lease in leases]
+        self.events += 2 * sum(taken)
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
@@ -246,5 +252,7 @@ class Queueing(RuleBasedStateMachine):
             assert (told.state, told.priority, told.attempts, told.cancelling) == wanted
         numbers = [entry.sequence for entry in self.store.journal.read().entries]
         assert numbers == list(range(1, self.events + 1))
+        states = Counter(job.state for job in self.known.values())
+        assert self.store.counts() == {state: states[state] for state in STATES}
         published = sum(job.outputs for job in self.known.values())
         assert self.store.outputs.size() == published * len(DRAFT.content)

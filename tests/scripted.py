@@ -28,6 +28,9 @@ class ScriptedFleet:
     def workers(self) -> list[WorkerState]:
         return [WorkerState(n, "cpu", True, o.job if o else "", 0, 1) for n, o in self.orders.items()]
 
+    def idle(self) -> list[WorkerState]:
+        return [worker for worker in self.workers() if not worker.job]
+
     async def submit(self, worker: str, order: Order) -> None:
         self.orders[worker] = order
         self.seen.append(order)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
+from faults.leftovers import descendants
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,14 +25,6 @@ def test_without_ray_nothing_asks_for_it_and_the_executor_says_what_to_install(m
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(GraphEngineError, match=r'pip install "graphengine\[ray\]"'), connected():
         pass
-
-
-def descendants(pid: int) -> Iterator[int]:
-    """The processes that a process has started, and those that these have."""
-    for file in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, file.read_text().split()):
-            yield child
-            yield from descendants(child)
 
 
 def listening(pids: set[int]) -> set[str]:

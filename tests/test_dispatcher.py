@@ -244,6 +244,58 @@ def test_a_job_whose_loss_the_disk_refused_to_note_is_not_forgotten(
     run(play())
 
 
+def test_what_many_workers_tell_at_once_is_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        async with scene(tmp_path, workers=5) as s:
+            real, batches = s.store.journal.extend, list[int]()
+
+            def extend(said: Any) -> Any:
+                batches.append(len(said))
+                return real(said)
+
+            monkeypatch.setattr(s.store.journal, "extend", extend)
+            jobs = [s.submit() for _ in range(5)]
+            orders = [await s.order(number) for number in range(5)]
+            for order in orders:
+                s.fleet.say(order, '{"event":"a"}')
+                s.fleet.say(order, '{"event":"b"}')
+            await until(lambda: sum(batches) == 10)
+            assert len(batches) <= 2
+            for order in orders:
+                s.fleet.say(order, '{"event":"c"}')
+                s.fleet.end(order)
+            for job in jobs:
+                await s.state(job, "done")
+                assert s.told(job) == ["queued", "running", "a", "b", "c", "done"]
+
+    run(play())
+
+
+def test_an_attempt_that_is_lost_twice_is_lost_once(tmp_path: Path) -> None:
+    """The worker's end and the silence about its job are noticed at the same time."""
+
+    async def play() -> None:
+        async with scene(tmp_path) as s:
+            job = s.submit()
+            first = await s.order(0)
+            running = s.dispatcher.running[job.id]
+            both = (
+                s.dispatcher.lose(job.id, first.epoch, "it died"),
+                s.dispatcher.lose(job.id, first.epoch, "!"),
+            )
+            s.fleet.orders["w1"] = None
+            await asyncio.gather(*both)
+            second = await s.order(1)
+            await s.dispatcher.settle(running)
+            assert s.dispatcher.running[job.id].lease.epoch == second.epoch
+            s.fleet.end(second)
+            assert (await s.state(job, "done")).attempts == 2
+
+    run(play())
+
+
 def test_an_event_that_is_too_large_is_left_out_and_the_others_are_not(tmp_path: Path) -> None:
     async def play() -> None:
         async with scene(tmp_path) as s:

@@ -33,6 +33,24 @@ def test_a_submitted_job_is_there_after_a_restart(store: Store, clock: Clock) ->
     )
 
 
+def test_what_a_submit_gives_is_what_is_there(store: Store) -> None:
+    job = store.submit(REQUEST, priority=3, client="anna", key="k")
+    assert store.job(job.id) == job
+
+
+def test_the_last_events_of_a_job_come_with_its_end_and_before_it(store: Store) -> None:
+    job = store.submit(REQUEST)
+    lease = claimed(store)
+    assert store.finish(lease, "done", events=['{"a": 1}', '{"a": 2}'])
+    texts = [entry.text for entry in store.journal.read(job=job.id).entries]
+    assert texts[2:] == ['{"a": 1}', '{"a": 2}', '{"event": "job", "state": "done"}']
+    assert not store.finish(lease, "done", events=['{"a": 3}'])
+    assert store.journal.read().last == 5
+    store.retry(store.queue.cancel(store.submit(REQUEST).id).id)
+    with pytest.raises(OverLimit, match="too large"):
+        store.finish(claimed(store), "done", events=["x" * (EVENT_LIMIT + 1)])
+
+
 def test_the_same_key_gives_the_same_job(store: Store) -> None:
     job = store.submit(REQUEST, client="anna", key="k")
     again = Request(REQUEST.workflow, {"prompt": "a tree", "seed": 7}, REQUEST.targets)

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from storing import REQUEST
+from storing import REQUEST, ended
 
 from graphengine import database
 from graphengine.database import FIRST, MIGRATIONS, Database, Rows
@@ -58,6 +58,23 @@ def test_an_older_database_is_brought_to_the_newest_version(
     known = len(MIGRATIONS)
     with pytest.raises(StoreError, match=rf"newer GraphEngine \(version {known + 1} .* up to {known}\)"):
         Store(store.folder)
+
+
+def test_the_jobs_of_an_older_database_are_counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended(store)
+    store.queue.cancel(store.submit(REQUEST).id)
+    store.submit(REQUEST)
+    with store.database.write("pin") as rows:  # as version 3 was
+        for trigger in ("new", "old", "moved"):
+            rows.run(f"DROP TRIGGER tally_{trigger}")
+        rows.run("DROP TABLE tally")
+        rows.run("PRAGMA user_version = 3")
+    store.close()
+    with Store(store.folder) as newer:
+        assert newer.counts() == {"queued": 1, "running": 0, "done": 1, "failed": 0, "cancelled": 1}
+        newer.queue.claim("w")
+        newer.remove(newer.jobs(states=["done"]).jobs[0].id)
+        assert newer.counts() == {"queued": 0, "running": 1, "done": 0, "failed": 0, "cancelled": 1}
 
 
 def test_a_migration_that_fails_leaves_the_old_version(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

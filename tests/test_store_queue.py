@@ -46,6 +46,26 @@ def test_a_heartbeat_makes_a_lease_longer(store: Store, clock: Clock) -> None:
     assert store.queue.heartbeat(longer) is None
 
 
+def test_the_heartbeats_of_many_are_one_transaction(store: Store, clock: Clock) -> None:
+    jobs = [store.submit(REQUEST) for _ in range(3)]
+    leases = [claimed(store) for _ in jobs]
+    store.queue.release(leases[1])
+    store.queue.cancel(jobs[2].id)
+    clock.now += 20
+    written: list[str] = []
+    store.database.writer.set_trace_callback(written.append)
+    first, second, third = store.queue.heartbeats(leases)
+    assert sum(statement.startswith("BEGIN") for statement in written) == 1
+    assert first is not None
+    assert third is not None
+    assert (first.expires, first.cancelling) == (1020.0 + store.queue.lease, False)
+    assert second is None
+    assert third.cancelling
+    clock.now += 20
+    assert store.queue.expire() == []
+    assert store.queue.heartbeats([]) == []
+
+
 def test_what_comes_of_an_old_epoch_is_ignored(store: Store, clock: Clock) -> None:
     job = store.submit(REQUEST)
     old = claimed(store)

@@ -56,6 +56,45 @@ def test_a_durable_submit_takes_10_ms_beside_a_few_writes_of_the_disk(tmp_path: 
     assert found["claim"] + found["finish"] <= 20 + 12 * found["disk"], found
 
 
+def test_what_is_told_of_the_queue_costs_the_same_however_many_wait_or_have_ended(tmp_path: Path) -> None:
+    """In steps of SQLite's machine, which no load changes."""
+
+    def steps(jobs: int) -> dict[str, int]:
+        with Store(tmp_path / str(jobs)) as store:
+            first = store.submit(Request("{}"))
+            same = "client, body, priority, created, inputs, targets, workflow"
+            with store.database.write("submit") as rows:
+                rows.run(
+                    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
+                    f"INSERT INTO jobs (id, position, state, {same}) SELECT printf('%032x', i), i << 20, "
+                    f"CASE i % 2 WHEN 1 THEN 'queued' ELSE 'done' END, {same} FROM n, jobs WHERE id = ?",
+                    *(jobs, first.id),
+                )
+            assert store.counts()["queued"] == jobs // 2 + 1
+            found = {}
+            for name, act in {
+                "counts": store.counts,
+                "waiting": lambda: store.waiting(20),
+                "running": lambda: store.jobs(states=["running"]),
+                "paused": lambda: store.queue.paused,
+            }.items():
+                count = [0]
+
+                def step(count: list[int] = count) -> int:
+                    count[0] += 1
+                    return 0
+
+                store.database.reader.set_progress_handler(step, 1)
+                act()
+                store.database.reader.set_progress_handler(None, 0)
+                found[name] = count[0]
+            return found
+
+    few, many = steps(100), steps(100_000)
+    assert few["waiting"] > 20  # they are counted at all
+    assert many == few
+
+
 def test_the_next_job_and_one_more_cost_the_same_however_many_wait_or_have_ended(tmp_path: Path) -> None:
     """A copy of a database of many jobs beside one of few; the disk is the same."""
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from graphengine.jobs import State
 from graphengine.queue import PRIORITIES
+from graphengine.store import PAGE_LIMIT
 
 Priority = Annotated[int, Field(ge=PRIORITIES.start, le=PRIORITIES.stop - 1)]
 JobId = Annotated[str, Field(min_length=1, max_length=64, pattern="^[0-9a-f]+$")]
@@ -86,8 +87,14 @@ class JobsQuery(Query):
     """Which jobs: of some states, a page at a time."""
 
     state: Annotated[list[State], Field(max_length=5)] = []
-    limit: Annotated[int, Field(ge=1, le=500)] = 50
+    limit: Annotated[int, Field(ge=1, le=PAGE_LIMIT)] = 50
     cursor: Annotated[str, Field(pattern="^[0-9]{1,18}$")] | None = None
+
+
+class QueueQuery(Query):
+    """How many jobs at most of those that wait, and of those that run."""
+
+    limit: Annotated[int, Field(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
 class JobEventsQuery(Query):
@@ -191,7 +198,7 @@ class Jobs(Given):
 
 
 class Queue(Given):
-    """The queue: the jobs that wait in their order, those that run, and how many there are by state."""
+    """The queue: the first jobs that wait, in their order, and that run, and how many there are by state."""
 
     paused: bool
     waiting: list[Job]

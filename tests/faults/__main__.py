@@ -40,6 +40,21 @@ def node() -> str:
     return told("faults/actors.py", "node", "60").splitlines()[-1]
 
 
+def network() -> str:
+    """The cable between two hosts of a Ray cluster is pulled."""
+    return told("faults/network.py", "120").splitlines()[-1]
+
+
+def full() -> str:
+    """Results for which Ray's object store has no room."""
+    return told("faults/full.py", "20").splitlines()[-1]
+
+
+def leftovers() -> str:
+    """What a killed server leaves of its Ray cluster."""
+    return told("faults/leftovers.py", "20").splitlines()[-1]
+
+
 def memory() -> str:
     """What a job leaves behind."""
     web, worker = soak.soak(1000)
@@ -66,7 +81,19 @@ def told(script: str, *arguments: str) -> str:
     return done.stdout.strip() or f"FAILED: {done.stderr.strip()[-500:]}"
 
 
-ROWS: tuple[Callable[[], str], ...] = (queued, security, fuzz, store, memory, kills, actors, node)
+ROWS: tuple[Callable[[], str], ...] = (
+    queued,
+    security,
+    fuzz,
+    store,
+    memory,
+    kills,
+    actors,
+    node,
+    network,
+    full,
+    leftovers,
+)
 
 
 def main() -> None:

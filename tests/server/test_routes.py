@@ -79,6 +79,10 @@ def test_the_queue_is_paused_reordered_and_resumed(live):
         return [job["id"] for job in live.ask("GET", "/api/queue").json["waiting"]]
 
     assert waiting() == [first, second, third]
+    short = live.ask("GET", "/api/queue?limit=2").json
+    assert [job["id"] for job in short["waiting"]] == [first, second]
+    assert short["counts"]["queued"] == 3
+    assert b"graphengine_queue_length 3\n" in live.ask("GET", "/metrics").body
     assert live.ask("POST", f"/api/jobs/{third}/move", {"place": "front"}).status == 200
     live.ask("POST", f"/api/jobs/{first}/move", {"place": "after", "other": second})
     assert waiting() == [third, second, first]
@@ -296,7 +300,7 @@ def test_every_request_is_a_line_of_the_log_with_its_number(live, caplog):
 
 
 def test_an_error_that_nobody_foresaw_is_told_by_its_number_only(live, monkeypatch, caplog):
-    async def broken() -> None:
+    async def broken(limit: int) -> None:
         raise RuntimeError("the password is swordfish")
 
     monkeypatch.setattr(live.service, "line", broken)

@@ -63,7 +63,8 @@ class SimulatedFleet(Crew):
         super().__init__(["cpu"] * workers, **given)
         self.faults, self.models = faults or Faults(), models or {}
         self.memory, self.warm, self.pulse = memory, start, beat
-        self.loads = 0
+        self.loads: list[float] = []
+        """When models were loaded."""
 
     async def open(self, seat: Seat) -> Made:
         if self.faults.happens(self.faults.no_start):
@@ -222,5 +223,5 @@ class Made:
             while self.loaded and model.size > self.room()["free"]:
                 self.loaded.pop(0)
             await asyncio.sleep(model.seconds)
-            self.fleet.loads += 1
+            self.fleet.loads.append(asyncio.get_running_loop().time())
         self.loaded.append(name)

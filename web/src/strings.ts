@@ -292,6 +292,7 @@ export const strings = {
       empty: "Nothing waits. Run a workflow with Ctrl+Enter.",
       hint: "Drag to reorder; with the keyboard, Alt+↑ and Alt+↓.",
       item: (name: string, place: number, of: number) => `${name}, ${place} of ${of}`,
+      more: (count: number) => `and ${count} more`,
       cancel: (name: string) => `Cancel ${name}`,
       priority: "Priority",
       moved: (name: string, place: number) => `${name} is now number ${place}`,

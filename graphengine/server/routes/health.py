@@ -12,7 +12,7 @@ from graphengine.server.metrics import Row
 from graphengine.server.route import Answer, Call, Route
 
 if TYPE_CHECKING:
-    from graphengine.service import Line
+    from graphengine.service import Standing
 
 Family = tuple[str, str, str, Sequence[Row]]
 
@@ -25,10 +25,10 @@ async def live(call: Call) -> bodies.Alive:
 async def ready(call: Call) -> Answer:
     """Whether jobs are run: 200 if a worker is ready, else 503."""
     found = call.site.service.health()
-    line = await call.site.service.line()
+    standing = await call.site.service.standing()
     body = bodies.Ready(
         ready=found.ready,
-        paused=line.paused,
+        paused=standing.paused,
         workers=[
             bodies.Worker(**{name: getattr(worker, name) for name in bodies.Worker.model_fields})
             for worker in found.workers
@@ -39,19 +39,19 @@ async def ready(call: Call) -> Answer:
 
 async def measured(call: Call) -> web.Response:
     """Numbers for Prometheus."""
-    used, line = await call.site.disk.use(), await call.site.service.line()
-    text = call.site.metrics.text(families(call, line, used))
+    used, standing = await call.site.disk.use(), await call.site.service.standing()
+    text = call.site.metrics.text(families(call, standing, used))
     return web.Response(body=text.encode(), headers={"Content-Type": metrics.MEDIA})
 
 
-def families(call: Call, line: Line, used: int) -> Iterator[Family]:
+def families(call: Call, standing: Standing, used: int) -> Iterator[Family]:
     """How things stand."""
     site, found = call.site, call.site.service.health()
-    jobs = [Row(number, {"state": state}) for state, number in line.counts.items()]
+    jobs = [Row(number, {"state": state}) for state, number in standing.counts.items()]
     workers = [Row(int(worker.ready), {"worker": worker.name}) for worker in found.workers]
     yield "graphengine_jobs", "gauge", "Jobs by state.", jobs
-    yield "graphengine_queue_length", "gauge", "Jobs that wait.", [Row(len(line.waiting))]
-    yield "graphengine_queue_paused", "gauge", "Whether no more jobs are begun.", [Row(int(line.paused))]
+    yield "graphengine_queue_length", "gauge", "Jobs that wait.", [Row(standing.counts["queued"])]
+    yield "graphengine_queue_paused", "gauge", "Whether no more jobs are begun.", [Row(int(standing.paused))]
     yield "graphengine_worker_ready", "gauge", "Whether a worker can take a job.", workers
     memory = [Row(worker.memory, {"worker": worker.name}) for worker in found.workers]
     yield "graphengine_worker_memory_bytes", "gauge", "Memory of a worker.", memory

@@ -5,11 +5,17 @@ from __future__ import annotations
 from graphengine.server import bodies
 from graphengine.server.route import Call, Route
 from graphengine.server.routes.jobs import body_of
+from graphengine.store import PAGE_LIMIT
 
 
-async def shown(call: Call) -> bodies.Queue:
-    """The queue: what waits, in its order, and what runs."""
-    line = await call.site.service.line()
+async def shown(call: Call, query: bodies.QueueQuery) -> bodies.Queue:
+    """The queue: what waits, in its order, and what runs; the first of each, where there are many."""
+    return await told(call, query.limit)
+
+
+async def told(call: Call, limit: int) -> bodies.Queue:
+    """So much of the queue."""
+    line = await call.site.service.line(limit)
     return bodies.Queue(
         paused=line.paused,
         waiting=[body_of(call, job) for job in line.waiting],
@@ -21,13 +27,13 @@ async def shown(call: Call) -> bodies.Queue:
 async def paused(call: Call) -> bodies.Queue:
     """Begin no more jobs; those that run go on."""
     await call.site.service.pause(True)
-    return await shown(call)
+    return await told(call, PAGE_LIMIT)
 
 
 async def resumed(call: Call) -> bodies.Queue:
     """Begin jobs again."""
     await call.site.service.pause(False)
-    return await shown(call)
+    return await told(call, PAGE_LIMIT)
 
 
 ROUTES = (

@@ -180,7 +180,7 @@ export interface Problems {
   readonly problems: readonly Place[];
 }
 
-/** The queue: the jobs that wait in their order, those that run, and how many there are by state. */
+/** The queue: the first jobs that wait, in their order, and that run, and how many there are by state. */
 export interface Queue {
   readonly paused: boolean;
   readonly waiting: readonly Job[];

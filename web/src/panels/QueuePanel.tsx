@@ -31,6 +31,8 @@ export function neighbour(waiting: readonly Job[], id: string): { place: "before
 
 export default function QueuePanel() {
   const line = useServer((state) => state.line);
+  const all = line.counts["queued"] ?? 0;
+  const more = all - line.waiting.length;
   const [dragged, setDragged] = useState<string | null>(null);
   const [told, setTold] = useState("");
   const list = useRef<HTMLOListElement>(null);
@@ -88,7 +90,7 @@ export default function QueuePanel() {
                   data-job={job.id}
                   className="job-row"
                   draggable
-                  aria-label={words.item(job.name, i + 1, line.waiting.length)}
+                  aria-label={words.item(job.name, i + 1, all)}
                   onDragStart={(event) => {
                     event.dataTransfer.effectAllowed = "move";
                     event.dataTransfer.setData("text/plain", job.id);
@@ -110,6 +112,7 @@ export default function QueuePanel() {
               </li>
             ))}
           </ol>
+          {more > 0 && <p className="quiet">{words.more(more)}</p>}
           <p className="quiet hint">{words.hint}</p>
         </>
       )}

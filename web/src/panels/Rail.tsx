@@ -11,7 +11,7 @@ const TOP: readonly Panel[] = ["templates", "queue", "gallery", "problems", "mod
 
 export function Rail() {
   const active = useEditor((state) => state.active);
-  const waiting = useServer((state) => state.line.waiting.length + state.line.running.length);
+  const waiting = useServer((state) => (state.line.counts["queued"] ?? 0) + (state.line.counts["running"] ?? 0));
   const packs = useCatalogue((state) => state.problems.length);
   const problems = (useProblems(active)?.length ?? 0) + packs;
   const count: Partial<Record<Panel, number>> = { queue: waiting, problems };
