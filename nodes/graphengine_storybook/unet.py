@@ -14,6 +14,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
+from graphengine_storybook.autoencoder import CHANNELS
 from graphengine_storybook.batches import Batch, unit
 from graphengine_storybook.stage import Losses, Stage, norms_in_float32
 from graphengine_storybook.text_encoder import WIDTH
@@ -21,12 +22,12 @@ from graphengine_storybook.text_encoder import WIDTH
 _SNR_CAP = 5.0
 
 
-def build(channels: tuple[int, int, int] = (32, 80, 160)) -> UNet2DConditionModel:
+def build(channels: tuple[int, int, int] = (48, 80, 160)) -> UNet2DConditionModel:
     """A new denoiser: levels of 16, 8 and 4 latents a side, with attention on the lower two."""
     unet: UNet2DConditionModel = UNet2DConditionModel(
         sample_size=16,
-        in_channels=4,
-        out_channels=4,
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
         block_out_channels=channels,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
