@@ -132,7 +132,7 @@ def examine_control(root: Path, judge: Judge, count: int) -> list[Figure]:
     return [
         Figure("control", "kind, from the edges", found.kind, alone.kind),
         Figure("control", "kind of the second thing", found.other_kind, alone.other_kind),
-        Figure("control", "one, beside or above", found.relation, alone.relation),
+        Figure("control", "relation", found.relation, alone.relation),
         Figure("control", "colour, from the words", found.colour, alone.colour),
         Figure("control", "place, from the words", found.place, alone.place),
         Figure("control", "edges on the given edges (F)", overlap, chance),
