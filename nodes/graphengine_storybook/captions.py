@@ -137,9 +137,10 @@ def hint(scene: Scene, rng: Random) -> str:
 
 def words() -> list[str]:
     """Every word a caption can hold, and some that people write, each once, in a fixed order."""
-    tables = (NAMES, COLOUR_WORDS, SIZE_WORDS, PLACE_PHRASES, TIME_PHRASES, CLEAR_PHRASES)
+    things = (NAMES, COLOUR_WORDS, SIZE_WORDS)
+    settings = (PLACE_PHRASES, TIME_PHRASES, CLEAR_PHRASES, WEATHER_PHRASES, LIGHT_PHRASES)
+    tables = (*things, *settings)
     phrases = [phrase for table in tables for group in table.values() for phrase in group]
-    phrases += [phrase for table in (WEATHER_PHRASES, LIGHT_PHRASES) for group in table.values() for phrase in group]
     relations = (*LEFT, *RIGHT, *BESIDE, *ABOVE, *BELOW, *BEFORE, *BEHIND, *BETWEEN)
     phrases += [*BACKDROP_PHRASES, *relations, *OPENINGS]
     text = " ".join((*phrases, ", a an", _OTHER_WORDS)).replace("{}", "")

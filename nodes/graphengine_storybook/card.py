@@ -55,7 +55,8 @@ def grid(pipeline: Any, prompts: tuple[str, ...] = PROMPTS) -> Image.Image:
     step = SIDE + _GAP
     lines = math.ceil(len(prompts) / _COLUMNS)
     height = step * len(SCALES) + 2 * _GAP
-    sheet = Image.new("RGB", (_MARGIN + step * min(_COLUMNS, len(prompts)), height * lines - 2 * _GAP), "white")
+    width = _MARGIN + step * min(_COLUMNS, len(prompts))
+    sheet = Image.new("RGB", (width, height * lines - 2 * _GAP), "white")
     pen = ImageDraw.Draw(sheet)
     for row, scale in enumerate(SCALES):
         pictures = paint(pipeline, list(prompts), scale, [SEED] * len(prompts))

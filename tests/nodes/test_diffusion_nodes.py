@@ -166,7 +166,9 @@ def test_the_vae_takes_grey_and_transparent_pictures(model: LoadedModel, ctx: Sh
 def test_portions_of_a_large_batch_equal_the_whole(
     model: LoadedModel, ctx: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    x = Latent(torch.randn(3, 12, 4, 4, generator=torch.Generator().manual_seed(0)), model.vae.spec, (0, 1, 2))
+    x = Latent(
+        torch.randn(3, 12, 4, 4, generator=torch.Generator().manual_seed(0)), model.vae.spec, (0, 1, 2)
+    )
     whole = vae_decode(model.vae, x, ctx)
     monkeypatch.setattr("graphengine_diffusion.autoencoding.PIXELS_AT_ONCE", 32 * 32)
     told: list[tuple[float, float]] = []
@@ -220,7 +222,9 @@ def test_noise_without_or_with_two_strengths_is_told(model: LoadedModel) -> None
 
 def test_noisy_latents_can_be_scaled_for_looking_at(model: LoadedModel) -> None:
     plan = schedule(model.denoiser, 20)
-    unit = Latent(torch.randn(1, 12, 64, 64, generator=torch.Generator().manual_seed(0)), model.vae.spec, (0,))
+    unit = Latent(
+        torch.randn(1, 12, 64, 64, generator=torch.Generator().manual_seed(0)), model.vae.spec, (0,)
+    )
     for step in plan.timesteps:
         noisy = variance_preserving(add_noise(unit, 4, timestep=step), step)
         assert float(noisy.samples.std()) == pytest.approx(1, abs=0.03)

@@ -118,7 +118,9 @@ def test_a_weather_is_always_said_and_a_place_by_its_own_words() -> None:
     rng = Random(0)
     for scene in some_scenes(400):
         text = caption(scene, rng, full=True)
-        said = [kind for kind, phrases in WEATHER_PHRASES.items() if any(phrase in text for phrase in phrases)]
+        said = [
+            kind for kind, phrases in WEATHER_PHRASES.items() if any(phrase in text for phrase in phrases)
+        ]
         assert said == ([] if scene.weather == "clear" else [scene.weather])
         assert scene.place == "plain" or any(phrase in text for phrase in PLACE_PHRASES[scene.place])
 
