@@ -1,7 +1,7 @@
 """Train the storybook model: `python -m graphengine_storybook.train --minutes 120`.
 
 Four stages share the minutes: the text encoder learns to name scenes, the denoiser learns to draw
-them (and the text encoder goes on with it), the decoder learns to make pictures of latents, the
+them, the decoder learns to make pictures of latents, the
 judge learns to read pictures. Each saves its progress to OUT/progress every minute, so the same
 command goes on after an interruption. `--from` starts from a model that exists. The result is
 OUT/storybook, a StableDiffusionPipeline folder, and OUT/judge.
@@ -23,7 +23,6 @@ from graphengine_storybook.folder import Model
 from graphengine_storybook.judge import Judge
 from graphengine_storybook.stage import Stage
 from graphengine_storybook.tokenizer import Encoder
-from graphengine_storybook.unet import Denoiser
 from graphengine_storybook.world import HeldOut
 
 
@@ -90,9 +89,8 @@ def train(plan: Plan, model: Model) -> dict[str, int]:
             seen = text_encoder.train(model.text_encoder, batches(stage, 0, "any"), stage)
         elif name == "denoiser":
             source = batches(stage, SIDE // 2, "skip", empty=0.11)
-            denoiser = Denoiser(model.unet, model.text_encoder)
             keep = partial(model.save, folder)
-            seen = unet.train(denoiser, code.encode, source, stage, keep)
+            seen = unet.train(model.unet, model.text_encoder, code.encode, source, stage, keep)
         elif name == "decoder":
             seen = autoencoder.train(model.vae, code, batches(stage, SIDE, "skip"), stage)
         else:

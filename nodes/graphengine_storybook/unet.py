@@ -16,7 +16,7 @@ from transformers import CLIPTextModel
 
 from graphengine_storybook.autoencoder import CHANNELS
 from graphengine_storybook.batches import Batch, unit
-from graphengine_storybook.stage import Losses, Stage, norms_in_float32
+from graphengine_storybook.stage import Losses, Stage, norms_in_float32, settle
 from graphengine_storybook.text_encoder import WIDTH
 
 _SNR_CAP = 5.0
@@ -55,21 +55,6 @@ def schedule() -> DDIMScheduler:
     return scheduler
 
 
-class Denoiser(nn.Module):
-    """The U-Net and the text encoder, trained together."""
-
-    def __init__(self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel) -> None:
-        super().__init__()
-        self.unet = unet
-        self.text_encoder = text_encoder
-
-    def forward(self, noisy: Tensor, timestep: Tensor, ids: Tensor) -> Tensor:
-        """v of latents (n, 4, 16, 16) at timesteps (n), given tokens (n, 32)."""
-        states = self.text_encoder(ids).last_hidden_state
-        sample: Tensor = self.unet(noisy, timestep, states).sample
-        return sample
-
-
 class Noise(nn.Module):
     """The noise table as the loss needs it."""
 
@@ -95,27 +80,31 @@ class Noise(nn.Module):
 
 
 def train(
-    denoiser: Denoiser,
+    unet: UNet2DConditionModel,
+    text_encoder: CLIPTextModel,
     encode: Callable[[Tensor], Tensor],
     batches: Iterator[Batch],
     stage: Stage,
     keep: Callable[[], None] | None = None,
 ) -> int:
-    """Teach both models; `encode` makes latents of pictures. Returns the samples seen."""
-    denoiser.to(stage.device)
-    prefer_bfloat16(denoiser.unet)
-    denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    """Teach the U-Net beside a text encoder that stays as it is; `encode` makes latents of pictures.
+
+    Returns the samples seen.
+    """
+    settle(stage.device, unet, text_encoder)
+    prefer_bfloat16(unet)
     noise = Noise().to(stage.device)
 
     def step(share: float) -> Losses:
         batch = next(batches)
-        ids = batch.ids.to(stage.device)
-        latents = encode(unit(batch.pixels.to(stage.device)))
+        with torch.no_grad():
+            states = text_encoder(batch.ids.to(stage.device)).last_hidden_state
+            latents = encode(unit(batch.pixels.to(stage.device)))
         latents = latents.contiguous(memory_format=torch.channels_last)
         with torch.autocast(stage.device.type, torch.bfloat16):
-            return noise.loss(lambda noisy, t: denoiser(noisy, t, ids), latents)
+            return noise.loss(lambda noisy, t: unet(noisy, t, states).sample, latents)
 
-    return stage.run(denoiser, step, frozenset({"text_encoder"}), keep)
+    return stage.run(unet, step, keep)
 
 
 def prefer_bfloat16(unet: UNet2DConditionModel) -> None:
