@@ -1,10 +1,9 @@
 """Train the storybook model: `python -m graphengine_storybook.train --minutes 120`.
 
-Four stages share the minutes: the text encoder learns to name scenes, the denoiser learns to draw
-them, the decoder learns to make pictures of latents, the
-judge learns to read pictures. Each saves its progress to OUT/progress every minute, so the same
-command goes on after an interruption. `--from` starts from a model that exists. The result is
-OUT/storybook, a StableDiffusionPipeline folder, and OUT/judge.
+Four stages share the minutes: the text encoder learns to name scenes, the denoiser to draw them, the
+decoder to make pictures of latents, the judge to read pictures. Each saves its progress to OUT/progress
+every minute, so the same command goes on after an interruption. `--from` starts from a model that
+exists. The result is OUT/storybook, a StableDiffusionPipeline folder, and OUT/judge.
 """
 
 import argparse
