@@ -23,7 +23,7 @@ from graphengine_nodes.files import load
 from graphengine_nodes.images import resize
 from graphengine_storybook import MODELS
 from graphengine_storybook.edges import edges
-from graphengine_storybook.examine import agreement
+from graphengine_storybook.examine import agreement, read_kinds
 from graphengine_storybook.judge import Judge
 from graphengine_storybook.styles import off_sepia
 from graphengine_storybook.world import COLOUR_NAMES, KINDS, PLACES, Labels
@@ -164,7 +164,7 @@ def test_the_forward_process_ends_in_noise(session: Session) -> None:
     frames = run(session, "forward_process")["frames"]
     near = [psnr(frame, house()) for frame in frames]
     assert near[0] > 20
-    assert near[-1] < 10
+    assert near[-1] < near[0] - 10
     assert all(a > b - 0.5 for a, b in pairwise(near))
 
 
@@ -258,11 +258,11 @@ def test_xy_sweep_shows_the_pictures_that_text_to_image_makes_and_computes_once_
 def test_unconditional_ddpm_draws_things_of_the_world(session: Session, judge: Judge) -> None:
     images = run(session, "unconditional_ddpm", count=12, steps=50)["images"]
     assert images.shape == (12, 32, 32, 3)
-    with torch.no_grad():
-        sure = judge(functional.interpolate(pixels(images), size=64, mode="bilinear"))[0].softmax(1).amax(1)
-        noise = judge(torch.randn(12, 3, 64, 64).clamp(-1, 1))[0].softmax(1).amax(1)
+    kinds, sure = read_kinds(judge, pixels(images))
     assert (sure > 0.9).float().mean() >= 0.5
-    assert (noise > 0.9).float().mean() < (sure > 0.9).float().mean()
+    assert len(kinds[sure > 0.9].unique()) >= 3
+    grounds = images[:, :6, :6].flatten(1, 2)  # a corner of each
+    assert (grounds.std(1).mean(1) < 0.1).float().mean() >= 0.75  # plain ones; noise has 0.4
 
 
 def test_class_conditional_draws_the_class_that_it_is_asked_for(session: Session, judge: Judge) -> None:

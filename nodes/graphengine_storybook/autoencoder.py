@@ -1,6 +1,6 @@
 """The autoencoder: a fixed linear encoder and a learned decoder, in the form of an AutoencoderKL.
 
-A latent is 4 numbers for 8 x 8 pixels: the picture is averaged to half its size and each 4 x 4 x 3
+A latent is 12 numbers for 8 x 8 pixels: the picture is averaged to half its size and each 4 x 4 x 3
 patch projected on its principal components. `Code.write` puts that into the convolutions of
 diffusers' encoder, so nothing has to be learned and every decoder reads the same code. The decoder
 learns to draw the picture from it.
@@ -21,7 +21,7 @@ from graphengine_storybook.batches import SIDE, Batch, pixels, unit
 from graphengine_storybook.stage import Losses, Stage, norms_in_float32
 from graphengine_storybook.world import make
 
-CHANNELS = 4
+CHANNELS = 12
 SCALE = 8
 """Pixels of a side to one latent."""
 
@@ -56,7 +56,7 @@ def build(channels: tuple[int, int, int, int] = (16, 16, 32, 64)) -> Autoencoder
 class Code:
     """The linear code: latent = (patch - mean) @ axes, patches in `pixel_unshuffle` order, -1 to 1.
 
-    `mean` has 48 numbers, `axes` is (48, 4). Latents have unit variance over all channels together.
+    `mean` has 48 numbers, `axes` is (48, 12). Latents have unit variance over all channels together.
     """
 
     mean: Tensor
@@ -96,7 +96,7 @@ class Code:
         return Code(self.mean.to(device), self.axes.to(device))
 
     def encode(self, pictures: Tensor) -> Tensor:
-        """Latents (n, 4, 16, 16) of pictures, -1 to 1, of side 128 or of its half."""
+        """Latents (n, 12, 16, 16) of pictures, -1 to 1, of side 128 or of its half."""
         if pictures.shape[-1] == SIDE:
             pictures = functional.avg_pool2d(pictures, 2)
         patches = functional.pixel_unshuffle(pictures, _PATCH).permute(0, 2, 3, 1)
@@ -107,8 +107,8 @@ class Code:
         """Make `vae.encode` compute this code, to rounding.
 
         The first level averages, the next two gather pixels into channels and project. Residual
-        branches are zero. Two channels of +-100 make the last GroupNorm a known constant scale, and
-        silu(z) - silu(-z) = z undoes the activation, for which every latent is carried twice.
+        branches are zero. Two channels of +-100 make each group of the last GroupNorm a known constant
+        scale, and silu(z) - silu(-z) = z undoes the activation, for which every latent is carried twice.
         """
         encoder: Any = vae.encoder  # its blocks are untyped
         quant: Any = vae.quant_conv
@@ -117,14 +117,17 @@ class Code:
             parameter.zero_()
         for channel in range(3):
             _pass(encoder.conv_in, channel, channel)
+        spread = _spread(encoder.conv_norm_out)
         carried = [(colour, 0, 0) for colour in range(3)]  # per channel: colour, y, x
         last = len(encoder.down_blocks) - 1
         for level, block in enumerate(encoder.down_blocks):
             shortcut = block.resnets[0].conv_shortcut
             if shortcut is not None:
-                for channel in range(len(carried) if level < last else 2 * CHANNELS + 2):
+                for channel in range(len(carried) if level < last else 0):
                     _pass(shortcut, channel, channel)
             if level == last:
+                for target, source in spread.items():
+                    _pass(shortcut, source, target)
                 break
             conv = block.downsamplers[0].conv
             if level == 0:
@@ -151,15 +154,31 @@ class Code:
             conv.bias[: 2 * CHANNELS + 2] = torch.cat(
                 [-offset, offset, torch.tensor([_CONSTANT, -_CONSTANT])]
             )
-        group = encoder.conv_norm_out.num_channels // encoder.conv_norm_out.num_groups
-        encoder.conv_norm_out.weight[: 2 * CHANNELS] = _CONSTANT * math.sqrt(2 / group)
+        norm = encoder.conv_norm_out
+        norm.weight[list(spread)] = _CONSTANT * math.sqrt(2 * norm.num_groups / norm.num_channels)
         quant.weight.zero_()
         quant.bias.zero_()
+        for channel, source in spread.items():
+            if source < 2 * CHANNELS:
+                _pass(encoder.conv_out, channel, source % CHANNELS, 1.0 if source < CHANNELS else -1.0)
         for channel in range(CHANNELS):
-            _pass(encoder.conv_out, channel, channel)
-            _pass(encoder.conv_out, CHANNELS + channel, channel, -1.0)
             quant.weight[channel, channel] = 1
         quant.bias[CHANNELS:] = -12  # the log-variance: an encoder that does not guess
+
+
+def _spread(norm: nn.GroupNorm) -> dict[int, int]:
+    """For channels of the last norm what they hold: latents 0 to 11, their negatives 12 to 23, constants.
+
+    Each group has the two constants and as many latents, twice, as fit beside them.
+    """
+    width = norm.num_channels // norm.num_groups
+    fit = width // 2 - 1
+    held: dict[int, int] = {}
+    for group in range(math.ceil(CHANNELS / fit)):
+        latents = range(group * fit, min(CHANNELS, (group + 1) * fit))
+        sources = [*latents, *(CHANNELS + latent for latent in latents), 2 * CHANNELS, 2 * CHANNELS + 1]
+        held |= {group * width + place: source for place, source in enumerate(sources)}
+    return held
 
 
 def _pass(conv: nn.Conv2d, source: int, target: int, weight: float = 1.0) -> None:

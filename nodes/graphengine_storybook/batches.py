@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from graphengine_storybook.captions import caption
+from graphengine_storybook.illustration import draw
 from graphengine_storybook.tokenizer import Encoder
-from graphengine_storybook.world import HeldOut, Scene, draw, labels, make
+from graphengine_storybook.world import HeldOut, Scene, labels, make
 
 SIDE = 128
 """The side of a picture in pixels."""
@@ -22,7 +23,7 @@ class Batch(NamedTuple):
 
     pixels: Tensor  # (n, 3, size, size), uint8; size 0 if no pictures were asked for
     ids: Tensor  # (n, 32), int64: the captions' tokens
-    labels: Tensor  # (n, 11), int64: world.Labels
+    labels: Tensor  # (n, 14), int64: world.Labels
 
 
 class Batches(IterableDataset[Batch]):

@@ -97,7 +97,7 @@ def train(
             lines = edges(pictures / 2 + 0.5).contiguous(memory_format=torch.channels_last)
         return noise.loss(predict(control, model.unet, lines, states), latents)
 
-    return stage.run(control, step, keep=keep)
+    return stage.run(control, step, keep)
 
 
 def save(control: ControlNetModel, folder: Path) -> None:

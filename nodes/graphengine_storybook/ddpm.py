@@ -154,7 +154,7 @@ def train(
         labels = kinds.masked_fill(left_out, none).to(stage.device) if none >= 0 else None
         return {"loss": loss(unet, unit(pictures.to(stage.device)), alpha_bar, labels, cap)}
 
-    return stage.run(unet, step, keep=keep)
+    return stage.run(unet, step, keep)
 
 
 def fit(

@@ -17,13 +17,14 @@ from typing import Any
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.pipelines.controlnet.pipeline_controlnet import StableDiffusionControlNetPipeline
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from graphengine_storybook import MODELS, control, ddpm, lora, superres
-from graphengine_storybook.batches import pixels, unit
+from graphengine_storybook.batches import SIDE, pixels, unit
 from graphengine_storybook.captions import hint
-from graphengine_storybook.card import inscribe
+from graphengine_storybook.card import image, inscribe
 from graphengine_storybook.edges import edges
 from graphengine_storybook.evaluate import paint, painter, real, scenes
 from graphengine_storybook.folder import Model
@@ -132,11 +133,27 @@ def examine_control(root: Path, judge: Judge, count: int) -> list[Figure]:
     return [
         Figure("control", "kind, from the edges", found.kind, alone.kind),
         Figure("control", "kind of the second thing", found.other_kind, alone.other_kind),
-        Figure("control", "one, beside or above", found.relation, alone.relation),
+        Figure("control", "relation", found.relation, alone.relation),
         Figure("control", "colour, from the words", found.colour, alone.colour),
         Figure("control", "place, from the words", found.place, alone.place),
         Figure("control", "edges on the given edges (F)", overlap, chance),
     ]
+
+
+def control_grid(root: Path, count: int = 8) -> Image.Image:
+    """Drawings, below them their edges, below these what the ControlNet makes of the edges and a hint."""
+    model = Model.load(MODELS / "storybook")
+    subjects = scenes(count, "skip")
+    drawings = real(subjects)
+    lines = edges(drawings / 2 + 0.5)
+    texts = [hint(scene, Random(scene.seed)) for scene in subjects]
+    made = sketch(controlled(model, control.load(root / "storybook_control")), texts, lines)
+    step = SIDE + 4
+    sheet = Image.new("RGB", (step * count - 4, step * 3 - 4), "white")
+    for row, pictures in enumerate((drawings, 2 * lines - 1, made)):
+        for column, picture in enumerate(pictures):
+            sheet.paste(image(picture), (column * step, row * step))
+    return sheet
 
 
 def examine_upscaler(root: Path, judge: Judge, count: int) -> list[Figure]:
@@ -254,12 +271,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("root", type=Path, nargs="?", default=MODELS, help="where the companions lie")
     parser.add_argument("--only", nargs="+", choices=tuple(EXAMINED), default=tuple(EXAMINED))
     parser.add_argument("--count", type=int, default=48, help="pictures of each")
-    parser.add_argument("--cards", action="store_true", help="write the figures into the README files")
+    parser.add_argument("--cards", action="store_true", help="write the figures and a grid into the cards")
     given = parser.parse_args(arguments)
     judge = Judge.load(MODELS / "judge")
     found = [figure for name in given.only for figure in EXAMINED[name](given.root, judge, given.count)]
     print(table(found))
     if given.cards:
+        if "control" in given.only:
+            grid = control_grid(given.root)
+            grid.save(given.root / "storybook_control" / "grid.png", optimize=True)
         inscribe(given.root / "README.md", table(found))
         for name in given.only:
             page = given.root / f"storybook_{name}" / "README.md"

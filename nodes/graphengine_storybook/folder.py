@@ -30,7 +30,7 @@ class Model:
     vae: AutoencoderKL
 
     @classmethod
-    def new(cls, words: Path, channels: tuple[int, int, int] = (32, 80, 160)) -> "Model":
+    def new(cls, words: Path, channels: tuple[int, int, int] = (48, 80, 160)) -> "Model":
         """A model that knows nothing; its tokenizer is written to the folder `words`."""
         vocabulary = tokenizer.write(words)
         vae = autoencoder.build()

@@ -129,4 +129,4 @@ def train(
         return noise.loss(lambda noisy, t: model.unet(noisy, t, states).sample, latents)
 
     with lora.attached(model.unet):
-        return stage.run(lora, step, keep=keep)
+        return stage.run(lora, step, keep)

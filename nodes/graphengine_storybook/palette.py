@@ -1,4 +1,4 @@
-"""Colours: the ten that a caption may name, and their shades. Channels are 0 to 255."""
+"""Colours: the eleven that a caption may name, and their shades. Channels are 0 to 255."""
 
 from random import Random
 
@@ -15,6 +15,7 @@ COLOURS: dict[str, Rgb] = {
     "white": (246, 246, 246),
     "black": (40, 40, 46),
     "brown": (134, 84, 48),
+    "gray": (148, 150, 158),
 }
 """The colours of things, by the English word."""
 

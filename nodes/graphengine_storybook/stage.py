@@ -61,16 +61,14 @@ class Stage:
         self,
         model: nn.Module,
         step: Step,
-        slow: frozenset[str] = frozenset(),
         keep: Callable[[], None] | None = None,
     ) -> int:
         """Train `model` by `step` until the minutes are over; it then holds the averaged weights.
 
-        Submodules named in `slow` learn at a tenth of the rate. `keep` is called, with the averaged
-        weights in place, whenever progress is saved. Returns the number of samples that the stage
-        has seen, those before an interruption included.
+        `keep` is called, with the averaged weights in place, whenever progress is saved. Returns the
+        number of samples that the stage has seen, those before an interruption included.
         """
-        loop = _Loop(self, model, step, slow)
+        loop = _Loop(self, model, step)
         loop.resume()
         if loop.seconds < 60 * self.minutes:
             loop.train(keep)
@@ -80,17 +78,12 @@ class Stage:
 
 
 class _Loop:
-    def __init__(self, stage: Stage, model: nn.Module, step: Step, slow: frozenset[str]) -> None:
+    def __init__(self, stage: Stage, model: nn.Module, step: Step) -> None:
         self.stage, self.model, self.step = stage, model, step
         self.file = stage.progress / f"{stage.name}.pt"
-        rates: dict[float, list[nn.Parameter]] = {1.0: [], 0.1: []}
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                rates[0.1 if name.split(".")[0] in slow else 1.0].append(parameter)
-        self.trained = [parameter for group in rates.values() for parameter in group]
-        groups = [{"params": group, "share": share} for share, group in rates.items() if group]
+        self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            groups, lr=stage.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+            self.trained, lr=stage.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
         self.average = {name: value.clone() for name, value in model.state_dict().items()}
         self.steps = 0
@@ -142,7 +135,7 @@ class _Loop:
 
     def _one(self) -> Losses:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.stage.rate * group["share"] * self._rate()
+            group["lr"] = self.stage.rate * self._rate()
         measured = self.step(self._share())
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(measured["loss"])

@@ -89,7 +89,7 @@ def train(
         window = (..., slice(top, top + _CROP), slice(left, left + _CROP))
         return {"loss": loss(unet, sharp[window], shown[window], alpha_bar)}
 
-    return stage.run(unet, step, keep=keep)
+    return stage.run(unet, step, keep)
 
 
 def loss(unet: UNet2DModel, sharp: Tensor, shown: Tensor, alpha_bar: Tensor) -> Tensor:

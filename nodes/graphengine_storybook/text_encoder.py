@@ -1,6 +1,6 @@
 """The text encoder: a small CLIPTextModel that first learns to name the scene of a caption.
 
-Two layers, 128 wide, 32 tokens. Every state from the end of the text on is taught to know the
+Three layers, 128 wide, 32 tokens. Every state from the end of the text on is taught to know the
 labels of the scene, for the denoiser attends to all of them.
 """
 
@@ -25,7 +25,7 @@ def build(tokenizer: CLIPTokenizer) -> CLIPTextModel:
         vocab_size=len(tokenizer),
         hidden_size=WIDTH,
         intermediate_size=3 * WIDTH,
-        num_hidden_layers=2,
+        num_hidden_layers=3,
         num_attention_heads=4,
         max_position_embeddings=LENGTH,
         projection_dim=WIDTH,
@@ -69,7 +69,7 @@ def label_loss(logits: tuple[Tensor, ...], truth: Tensor) -> Tensor:
 
 
 def right(logits: tuple[Tensor, ...], truth: Tensor) -> Tensor:
-    """Which labels are read correctly: (n, 11), bool."""
+    """Which labels are read correctly: (n, 14), bool."""
     return torch.stack([scores.argmax(1) for scores in logits], 1) == truth
 
 

@@ -14,19 +14,20 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
+from graphengine_storybook.autoencoder import CHANNELS
 from graphengine_storybook.batches import Batch, unit
-from graphengine_storybook.stage import Losses, Stage, norms_in_float32
+from graphengine_storybook.stage import Losses, Stage, norms_in_float32, settle
 from graphengine_storybook.text_encoder import WIDTH
 
 _SNR_CAP = 5.0
 
 
-def build(channels: tuple[int, int, int] = (32, 80, 160)) -> UNet2DConditionModel:
+def build(channels: tuple[int, int, int] = (48, 80, 160)) -> UNet2DConditionModel:
     """A new denoiser: levels of 16, 8 and 4 latents a side, with attention on the lower two."""
     unet: UNet2DConditionModel = UNet2DConditionModel(
         sample_size=16,
-        in_channels=4,
-        out_channels=4,
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
         block_out_channels=channels,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
@@ -54,21 +55,6 @@ def schedule() -> DDIMScheduler:
     return scheduler
 
 
-class Denoiser(nn.Module):
-    """The U-Net and the text encoder, trained together."""
-
-    def __init__(self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel) -> None:
-        super().__init__()
-        self.unet = unet
-        self.text_encoder = text_encoder
-
-    def forward(self, noisy: Tensor, timestep: Tensor, ids: Tensor) -> Tensor:
-        """v of latents (n, 4, 16, 16) at timesteps (n), given tokens (n, 32)."""
-        states = self.text_encoder(ids).last_hidden_state
-        sample: Tensor = self.unet(noisy, timestep, states).sample
-        return sample
-
-
 class Noise(nn.Module):
     """The noise table as the loss needs it."""
 
@@ -94,27 +80,31 @@ class Noise(nn.Module):
 
 
 def train(
-    denoiser: Denoiser,
+    unet: UNet2DConditionModel,
+    text_encoder: CLIPTextModel,
     encode: Callable[[Tensor], Tensor],
     batches: Iterator[Batch],
     stage: Stage,
     keep: Callable[[], None] | None = None,
 ) -> int:
-    """Teach both models; `encode` makes latents of pictures. Returns the samples seen."""
-    denoiser.to(stage.device)
-    prefer_bfloat16(denoiser.unet)
-    denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    """Teach the U-Net beside a text encoder that stays as it is; `encode` makes latents of pictures.
+
+    Returns the samples seen.
+    """
+    settle(stage.device, unet, text_encoder)
+    prefer_bfloat16(unet)
     noise = Noise().to(stage.device)
 
     def step(share: float) -> Losses:
         batch = next(batches)
-        ids = batch.ids.to(stage.device)
-        latents = encode(unit(batch.pixels.to(stage.device)))
+        with torch.no_grad():
+            states = text_encoder(batch.ids.to(stage.device)).last_hidden_state
+            latents = encode(unit(batch.pixels.to(stage.device)))
         latents = latents.contiguous(memory_format=torch.channels_last)
         with torch.autocast(stage.device.type, torch.bfloat16):
-            return noise.loss(lambda noisy, t: denoiser(noisy, t, ids), latents)
+            return noise.loss(lambda noisy, t: unet(noisy, t, states).sample, latents)
 
-    return stage.run(denoiser, step, frozenset({"text_encoder"}), keep)
+    return stage.run(unet, step, keep)
 
 
 def prefer_bfloat16(unet: UNet2DConditionModel) -> None:

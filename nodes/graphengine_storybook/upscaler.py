@@ -110,7 +110,7 @@ def train(
         error = network(small) - sharp
         return {"loss": error.abs().mean() + error.square().mean(), "error": error.square().mean()}
 
-    return stage.run(network, step, keep=keep)
+    return stage.run(network, step, keep)
 
 
 def _softened(sharp: Tensor) -> Tensor:

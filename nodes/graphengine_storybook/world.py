@@ -1,18 +1,15 @@
-"""The world of the storybook: what a scene is, how one is invented, drawn and labelled.
+"""The world of the storybook: what a scene is, how one is invented and labelled.
 
-A scene holds one or two things, a place and a time of day. Its `seed` fixes every free line of the
-drawing, so a scene has one picture. Pillow is all this needs.
+A scene holds one to three things, a place, a time of day and a weather. Its `seed` fixes every free line of
+the drawing, so a scene has one picture (`illustration.draw`).
 """
 
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Generic, Literal, NamedTuple, TypeVar
 
-from PIL import Image
-
-from graphengine_storybook.palette import COLOURS, jittered, scaled
-from graphengine_storybook.scenery import GROUND, Canvas, landscape, plain, snowfall
-from graphengine_storybook.things import DRAWN, Pen
+from graphengine_storybook.palette import COLOURS
+from graphengine_storybook.things import DRAWN
 
 T = TypeVar("T")
 HeldOut = Literal["skip", "any", "only"]
@@ -20,11 +17,12 @@ HeldOut = Literal["skip", "any", "only"]
 KINDS = tuple(DRAWN)
 COLOUR_NAMES = tuple(COLOURS)
 SHAPES = ("circle", "square", "triangle")
-PLACES = ("meadow", "snow", "beach", "desert", "sea", "plain")
+PLACES = ("meadow", "forest", "farm", "snow", "beach", "desert", "sea", "city", "plain")
 TIMES = ("day", "sunset", "night")
 SIZES = ("", "small", "large")
-RELATIONS = ("one", "side", "above")
+RELATIONS = ("one", "side", "above", "front", "row")
 LIGHTS = ("", "sun", "moon")
+WEATHERS = ("clear", "rain", "snow", "fog")
 
 USUAL = {
     "house": "red",
@@ -75,8 +73,11 @@ HELD_OUT = {
 _OBJECTS = tuple(kind for kind in KINDS if kind not in SHAPES)
 _FLYING = ("balloon", "rocket", "star", "heart", "umbrella", "fish")
 _STANDING = tuple(kind for kind in _OBJECTS if kind not in ("star", "heart"))
-_BROAD = ("mountain", "car", "castle", "cat", "fish", "star", "heart", *SHAPES)
-_NO_SHADOW = ("star", "heart", "balloon", "rocket")
+_NEAR = ("boat", "mushroom", "flower", "cat", "car", "fish", "umbrella", "star", "heart")
+_FAR = ("house", "tree", "pine", "mountain", "castle")
+_SHORT = tuple(kind for kind in _OBJECTS if kind != "mountain")
+_SNOWY = ("snow", "meadow", "forest", "farm", "city")
+_RAINY = ("meadow", "forest", "farm", "beach", "sea", "city")
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,9 @@ class Thing:
 class Scene:
     """What one picture shows.
 
-    `things` are (left, right) for the relation `side`, (upper, lower) for `above`, one for `one`.
-    `time` is `day` and `backdrop` a colour if `place` is `plain`; else `backdrop` is empty.
+    `things` are (left, right) for the relation `side`, (upper, lower) for `above`, (near, far) for `front`,
+    (left, middle, right) for `row`, one for `one`. If `place` is `plain`, `time` is `day`, `weather` is
+    `clear` and `backdrop` a colour; else `backdrop` is empty.
     """
 
     things: tuple[Thing, ...]
@@ -108,6 +110,7 @@ class Scene:
     backdrop: str = ""
     light: str = ""
     seed: int = 0
+    weather: str = "clear"
 
 
 class Labels(NamedTuple, Generic[T]):
@@ -124,26 +127,32 @@ class Labels(NamedTuple, Generic[T]):
     size: T  # SIZES
     other_size: T  # SIZES
     light: T  # LIGHTS
+    third_kind: T  # KINDS, of the third thing
+    third_colour: T  # COLOUR_NAMES
+    weather: T  # WEATHERS
 
 
 CLASSES = Labels(
-    len(KINDS),
-    len(COLOURS),
-    len(KINDS) + 1,
-    len(COLOURS) + 1,
-    len(PLACES),
-    len(TIMES) + 1,
-    len(RELATIONS),
-    len(COLOURS) + 1,
-    len(SIZES),
-    len(SIZES) + 1,
-    len(LIGHTS),
+    kind=len(KINDS),
+    colour=len(COLOURS),
+    other_kind=len(KINDS) + 1,
+    other_colour=len(COLOURS) + 1,
+    place=len(PLACES),
+    time=len(TIMES) + 1,
+    relation=len(RELATIONS),
+    backdrop=len(COLOURS) + 1,
+    size=len(SIZES),
+    other_size=len(SIZES) + 1,
+    light=len(LIGHTS),
+    third_kind=len(KINDS) + 1,
+    third_colour=len(COLOURS) + 1,
+    weather=len(WEATHERS),
 )
 """How many values each label can take."""
 
 
 def make(rng: Random, held_out: HeldOut = "skip", count: int | None = None) -> Scene:
-    """Invent a scene of `count` things (one or two by chance if None).
+    """Invent a scene of `count` things (one to three by chance if None).
 
     `held_out`: `skip` never takes a pair of `HELD_OUT`, `any` may, `only` starts with one.
     """
@@ -162,31 +171,57 @@ def make(rng: Random, held_out: HeldOut = "skip", count: int | None = None) -> S
 
 
 def _invent(rng: Random, count: int | None) -> Scene:
-    place = rng.choices(PLACES, (1.4, 1, 1, 0.8, 1.1, 1.2))[0]
+    place = rng.choices(PLACES, (1.3, 1, 1, 1, 1, 0.8, 1.1, 1, 1.3))[0]
     time = "day" if place == "plain" else rng.choices(TIMES, (0.5, 0.25, 0.25))[0]
+    weather = _weather(rng, place)
     shapes = place == "plain" and rng.random() < 0.6
-    kinds = SHAPES if shapes else _OBJECTS
-    at_sea = place == "sea" and rng.random() < 0.5
-    first = rng.choice(("boat", "boat", "fish", "balloon") if at_sea else kinds)
-    relation = "one"
-    chosen = [first]
-    if (count or rng.choices((1, 2), (0.42, 0.58))[0]) == 2:
-        relation = rng.choices(("side", "above"), (0.68, 0.32))[0]
-        if relation == "side":
-            chosen.insert(rng.randrange(2), rng.choice(kinds))
-        elif shapes:
-            chosen.insert(0, rng.choice(SHAPES))
-        else:
-            chosen = [rng.choice(_FLYING), first if first in _STANDING else rng.choice(_STANDING)]
-    things = tuple(Thing(kind, _colour(rng, kind), _size(rng)) for kind in chosen)
+    relation = _relation(rng, count or rng.choices((1, 2, 3), (0.38, 0.47, 0.15))[0])
+    kinds = _kinds(rng, relation, shapes, place == "sea" and rng.random() < 0.5)
+    sized = relation not in ("front", "row")
+    things = tuple(Thing(kind, _colour(rng, kind), _size(rng) if sized else "") for kind in kinds)
     light = ""
-    if relation != "above" and place not in ("plain", "snow"):
+    if relation != "above" and weather == "clear" and place not in ("plain", "snow"):
         if time == "day" and rng.random() < 0.3:
             light = "sun"
         elif time == "night" and rng.random() < 0.4:
             light = "moon"
     backdrop = rng.choice(COLOUR_NAMES) if place == "plain" else ""
-    return Scene(things, relation, place, time, backdrop, light, rng.getrandbits(31))
+    return Scene(things, relation, place, time, backdrop, light, rng.getrandbits(31), weather)
+
+
+def _relation(rng: Random, count: int) -> str:
+    if count == 2:
+        return rng.choices(("side", "above", "front"), (0.54, 0.26, 0.2))[0]
+    return "one" if count == 1 else "row"
+
+
+def _kinds(rng: Random, relation: str, shapes: bool, afloat: bool) -> tuple[str, ...]:
+    """The kinds of the things; one of them belongs on the water if `afloat`."""
+    every = SHAPES if shapes else _OBJECTS
+    first = rng.choice(("boat", "boat", "fish", "balloon") if afloat else every)
+    if relation == "one":
+        return (first,)
+    if relation == "side":
+        pair = (first, rng.choice(every))
+        return pair if rng.random() < 0.5 else (pair[1], pair[0])
+    if relation == "row":
+        row = [rng.choice(SHAPES if shapes else _SHORT) for _ in range(3)]
+        if afloat:
+            row[rng.randrange(3)] = first
+        return tuple(row)
+    if shapes:
+        return first, rng.choice(SHAPES)
+    if relation == "front":
+        return first if afloat and first in _NEAR else rng.choice(_NEAR), rng.choice(_FAR)
+    return rng.choice(_FLYING), first if first in _STANDING else rng.choice(_STANDING)
+
+
+def _weather(rng: Random, place: str) -> str:
+    if place == "plain":
+        return "clear"
+    rain = 0.12 if place in _RAINY else 0
+    snow = 0.4 if place == "snow" else 0.06 if place in _SNOWY else 0
+    return rng.choices(WEATHERS, (0.88 - rain - snow, rain, snow, 0.12))[0]
 
 
 def _colour(rng: Random, kind: str) -> str:
@@ -199,76 +234,28 @@ def _size(rng: Random) -> str:
 
 def labels(scene: Scene) -> Labels[int]:
     """The scene in numbers, as the judge and the text encoder learn it."""
-    first, second = scene.things[0], scene.things[1] if len(scene.things) == 2 else None
+    first, second, third = (*scene.things, None, None)[:3]
     return Labels(
-        kind=KINDS.index(first.kind),
-        colour=COLOUR_NAMES.index(first.colour),
-        other_kind=KINDS.index(second.kind) if second else len(KINDS),
-        other_colour=COLOUR_NAMES.index(second.colour) if second else len(COLOURS),
+        kind=_kind(first),
+        colour=_shade(first),
+        other_kind=_kind(second),
+        other_colour=_shade(second),
         place=PLACES.index(scene.place),
         time=len(TIMES) if scene.place == "plain" else TIMES.index(scene.time),
         relation=RELATIONS.index(scene.relation),
         backdrop=COLOUR_NAMES.index(scene.backdrop) if scene.backdrop else len(COLOURS),
-        size=SIZES.index(first.size),
+        size=SIZES.index(scene.things[0].size),
         other_size=SIZES.index(second.size) if second else len(SIZES),
         light=LIGHTS.index(scene.light),
+        third_kind=_kind(third),
+        third_colour=_shade(third),
+        weather=WEATHERS.index(scene.weather),
     )
 
 
-def draw(scene: Scene, size: int = 128) -> Image.Image:
-    """The scene as an RGB picture of `size` by `size` pixels, drawn at twice that and averaged."""
-    rng = Random(scene.seed)
-    if scene.place == "plain":
-        canvas = plain(2 * size, jittered(COLOURS[scene.backdrop], rng, 6))
-    else:
-        canvas = landscape(2 * size, scene.place, scene.time, scene.light, rng)
-    spots = [_spot(scene, index, rng) for index in range(len(scene.things))]
-    for thing, spot in zip(scene.things, spots, strict=True):
-        _place(canvas, scene, thing, spot, rng)
-    if scene.place == "snow":
-        snowfall(canvas, rng)
-    return canvas.image.reduce(2)
+def _kind(thing: Thing | None) -> int:
+    return KINDS.index(thing.kind) if thing else len(KINDS)
 
 
-class _Spot(NamedTuple):
-    """Where a thing's foot stands and how high the thing is, in shares of the picture's side."""
-
-    x: float
-    foot: float
-    height: float
-
-
-def _spot(scene: Scene, index: int, rng: Random) -> _Spot:
-    thing = scene.things[index]
-    height = 0.42 if len(scene.things) == 2 else 0.5
-    height *= {"": 1, "small": 0.75, "large": 1.25}[thing.size] * rng.uniform(0.95, 1.05)
-    if thing.kind in _BROAD:
-        height *= 0.86
-    height *= {"car": 1.15, "flower": 0.92, "mushroom": 0.92}.get(thing.kind, 1)
-    if scene.relation == "side":
-        x = (0.27, 0.73)[index] + rng.uniform(-0.02, 0.02)
-    else:
-        x = 0.5 + rng.uniform(-0.04, 0.04)
-    foot = 0.84 + rng.uniform(-0.02, 0.02)
-    if scene.relation == "above":
-        height = min(0.9 * height, 0.43)
-        if scene.place == "plain":
-            foot = (0.27, 0.75)[index] + height / 2
-        else:
-            foot = (min(0.45, 0.04 + height), 0.92)[index]
-    elif scene.place == "plain":
-        foot = 0.5 + height / 2
-    elif thing.kind in ("star", "heart"):
-        foot = min(0.84, 0.42 + 0.55 * height)
-    elif thing.kind == "balloon":
-        foot = 0.72
-    return _Spot(x, foot, height)
-
-
-def _place(canvas: Canvas, scene: Scene, thing: Thing, spot: _Spot, rng: Random) -> None:
-    side = canvas.side
-    outline = max(1, round(side * 0.0085))
-    pen = Pen(canvas.draw, spot.x * side, spot.foot * side, spot.height * side, outline)
-    if scene.place not in ("plain", "sea") and thing.kind not in _NO_SHADOW and spot.foot > 0.6:
-        pen.ellipse(0, -0.005, 0.42, 0.055, scaled(GROUND[scene.place, scene.time], 0.82))
-    DRAWN[thing.kind](pen, jittered(COLOURS[thing.colour], rng, 8), rng)
+def _shade(thing: Thing | None) -> int:
+    return COLOUR_NAMES.index(thing.colour) if thing else len(COLOURS)

@@ -136,9 +136,9 @@ def test_parts_of_different_models_are_told(model: LoadedModel, ctx: Shelf) -> N
     text = encode_text(model.text_encoder, PROMPT, ctx)
     x = noise(model.denoiser, plan.schedule, 0, ctx=ctx)
     wide = Latent(torch.zeros(1, 16, 16, 16), model.vae.spec, (0,))
-    with pytest.raises(ValueError, match="the latent has 16 channels, but storybook works on 4"):
+    with pytest.raises(ValueError, match="the latent has 16 channels, but storybook works on 12"):
         predict(model.denoiser, wide, plan.timesteps[0], text, ctx)
-    with pytest.raises(ValueError, match="the latent has 16 channels, but the VAE of storybook decodes 4"):
+    with pytest.raises(ValueError, match="the latent has 16 channels, but the VAE of storybook decodes 12"):
         vae_decode(model.vae, wide, ctx)
     with pytest.raises(ValueError, match="the conditioning is 768 wide, but storybook reads 128"):
         predict(model.denoiser, x, plan.timesteps[0], Conditioning(torch.zeros(1, 77, 768)), ctx)
@@ -146,7 +146,7 @@ def test_parts_of_different_models_are_told(model: LoadedModel, ctx: Shelf) -> N
 
 def test_a_picture_survives_the_vae(model: LoadedModel, ctx: Shelf, picture: Image) -> None:
     latent = vae_encode(model.vae, picture, ctx)
-    assert latent.samples.shape == (1, 4, 16, 16)
+    assert latent.samples.shape == (1, 12, 16, 16)
     again = vae_decode(model.vae, latent, ctx)
     assert (again - picture).abs().mean() < 0.05
     assert torch.equal(vae_encode(model.vae, picture, ctx).samples, latent.samples)
@@ -166,7 +166,9 @@ def test_the_vae_takes_grey_and_transparent_pictures(model: LoadedModel, ctx: Sh
 def test_portions_of_a_large_batch_equal_the_whole(
     model: LoadedModel, ctx: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    x = Latent(torch.randn(3, 4, 4, 4, generator=torch.Generator().manual_seed(0)), model.vae.spec, (0, 1, 2))
+    x = Latent(
+        torch.randn(3, 12, 4, 4, generator=torch.Generator().manual_seed(0)), model.vae.spec, (0, 1, 2)
+    )
     whole = vae_decode(model.vae, x, ctx)
     monkeypatch.setattr("graphengine_diffusion.autoencoding.PIXELS_AT_ONCE", 32 * 32)
     told: list[tuple[float, float]] = []
@@ -196,7 +198,7 @@ def test_noise_is_as_strong_as_the_first_step(model: LoadedModel) -> None:
 
 def test_the_forward_process_adds_the_noise_of_its_seed(model: LoadedModel) -> None:
     plan = schedule(model.denoiser, 20)
-    clean = Latent(torch.full((2, 4, 16, 16), 0.5), model.vae.spec, (0, 1))
+    clean = Latent(torch.full((2, 12, 16, 16), 0.5), model.vae.spec, (0, 1))
     step = plan.timesteps[7]
     unit = noise(model.denoiser, plan.schedule, 9, batch=2).samples / plan.schedule.sigmas[0]
     wanted = 0.5 + step.sigma * unit
@@ -211,7 +213,7 @@ def test_the_forward_process_adds_the_noise_of_its_seed(model: LoadedModel) -> N
 
 def test_noise_without_or_with_two_strengths_is_told(model: LoadedModel) -> None:
     plan = schedule(model.denoiser, 20)
-    clean = Latent(torch.zeros(1, 4, 16, 16), model.vae.spec, (0,))
+    clean = Latent(torch.zeros(1, 12, 16, 16), model.vae.spec, (0,))
     with pytest.raises(ValueError, match="0 of schedule, timestep and sigma are given; give exactly one"):
         add_noise(clean, 1)
     with pytest.raises(ValueError, match="2 of schedule"):
@@ -220,7 +222,9 @@ def test_noise_without_or_with_two_strengths_is_told(model: LoadedModel) -> None
 
 def test_noisy_latents_can_be_scaled_for_looking_at(model: LoadedModel) -> None:
     plan = schedule(model.denoiser, 20)
-    unit = Latent(torch.randn(1, 4, 64, 64, generator=torch.Generator().manual_seed(0)), model.vae.spec, (0,))
+    unit = Latent(
+        torch.randn(1, 12, 64, 64, generator=torch.Generator().manual_seed(0)), model.vae.spec, (0,)
+    )
     for step in plan.timesteps:
         noisy = variance_preserving(add_noise(unit, 4, timestep=step), step)
         assert float(noisy.samples.std()) == pytest.approx(1, abs=0.03)

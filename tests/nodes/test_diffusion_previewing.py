@@ -106,7 +106,7 @@ def test_a_rough_picture_has_the_colours_of_the_decoded_one(
 
 def test_small_latents_are_shown_large_enough(colours: list[list[float]], model: LoadedModel) -> None:
     for side, wanted in ((16, 128), (50, 150), (200, 200)):
-        image = latent_to_image(Latent(torch.zeros(1, 4, side, side), model.vae.spec, (0,)), colours)
+        image = latent_to_image(Latent(torch.zeros(1, 12, side, side), model.vae.spec, (0,)), colours)
         assert image.shape == (1, wanted, wanted, 3)
 
 
@@ -140,6 +140,6 @@ def test_an_exact_preview_comes_at_every_nth_step_and_the_last(
 def test_the_colours_of_another_vae_are_refused(model: LoadedModel, colours: list[list[float]]) -> None:
     wide = Latent(torch.zeros(1, 16, 4, 4), model.vae.spec, (0,))
     with pytest.raises(
-        ValueError, match="for 4 channels, but the latent has 16; take them from latent_colours"
+        ValueError, match="for 12 channels, but the latent has 16; take them from latent_colours"
     ):
         latent_to_image(wide, colours)

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
@@ -15,9 +16,20 @@ from diffusers import StableDiffusionPipeline
 from graphengine_storybook import MODELS, autoencoder
 from graphengine_storybook.autoencoder import Code
 from graphengine_storybook.batches import Batches, pixels, stream, unit
-from graphengine_storybook.captions import NAMES, caption, words
-from graphengine_storybook.evaluate import Figures, measure, paint, painter, real
+from graphengine_storybook.captions import (
+    BEHIND,
+    COLOUR_WORDS,
+    NAMES,
+    OPENINGS,
+    PLACE_PHRASES,
+    WEATHER_PHRASES,
+    caption,
+    words,
+)
+from graphengine_storybook.card import PROMPTS, SCALES
+from graphengine_storybook.evaluate import GOALS, Figures, measure, paint, painter, real
 from graphengine_storybook.folder import Model
+from graphengine_storybook.illustration import draw
 from graphengine_storybook.judge import Judge
 from graphengine_storybook.text_encoder import right
 from graphengine_storybook.tokenizer import LENGTH, Encoder
@@ -30,10 +42,10 @@ from graphengine_storybook.world import (
     PLACES,
     RELATIONS,
     TIMES,
+    WEATHERS,
     Labels,
     Scene,
     Thing,
-    draw,
     labels,
     make,
 )
@@ -84,8 +96,52 @@ def test_labels_say_what_the_scene_holds() -> None:
         )
         assert PLACES[found.place] == scene.place
         assert RELATIONS[found.relation] == scene.relation
-        assert (found.other_kind < len(KINDS)) == (len(scene.things) == 2)
+        assert (found.other_kind < len(KINDS)) == (len(scene.things) > 1)
+        assert (found.third_kind < len(KINDS)) == (len(scene.things) > 2) == (scene.relation == "row")
         assert (found.time < len(TIMES)) == (scene.place != "plain")
+        assert WEATHERS[found.weather] == scene.weather
+
+
+def test_the_world_is_as_large_as_the_card_says() -> None:
+    scenes = some_scenes(4000)
+    assert len({thing.kind for scene in scenes for thing in scene.things}) == len(KINDS) >= 16
+    assert len({thing.colour for scene in scenes for thing in scene.things}) == len(COLOUR_NAMES) == 11
+    assert len({scene.place for scene in scenes}) == len(PLACES) >= 8
+    assert {scene.weather for scene in scenes} == set(WEATHERS)
+    assert {len(scene.things) for scene in scenes} == {1, 2, 3}
+    assert {scene.relation for scene in scenes} == set(RELATIONS)
+    assert len(PROMPTS) == 20
+    assert SCALES == (1, 3, 5, 8)
+
+
+def test_a_weather_is_always_said_and_a_place_by_its_own_words() -> None:
+    rng = Random(0)
+    for scene in some_scenes(400):
+        text = caption(scene, rng, full=True)
+        said = [
+            kind for kind, phrases in WEATHER_PHRASES.items() if any(phrase in text for phrase in phrases)
+        ]
+        assert said == ([] if scene.weather == "clear" else [scene.weather])
+        assert scene.place == "plain" or any(phrase in text for phrase in PLACE_PHRASES[scene.place])
+
+
+def test_captions_of_one_scene_differ_in_words_order_articles_and_what_they_leave_out() -> None:
+    things = (Thing("house", "red"), Thing("pine", "purple"))
+    scene = Scene(things, "front", "forest", "night", weather="rain")
+    rng = Random(0)
+    texts = [caption(scene, rng) for _ in range(300)]
+    assert len(set(texts)) > 250
+    for some in ("red house", "scarlet", "cottage", "spruce", "violet", "in the woods", "the ", "at night"):
+        assert 0 < sum(some in text for text in texts) < 300, some
+    assert any(text.startswith(OPENINGS) for text in texts)
+    assert any("," in text for text in texts)  # the setting comes first
+    assert any(word in text.split() for text in texts for word in BEHIND)
+    assert any("red" not in text and "scarlet" not in text for text in texts)  # a house is red anyway
+
+
+def named(thing: Thing) -> list[str]:
+    """All that a caption can call a thing of this colour."""
+    return [f"{word} {name}" for word in COLOUR_WORDS[thing.colour] for name in NAMES[thing.kind]]
 
 
 def test_a_full_caption_names_every_thing_with_its_colour() -> None:
@@ -93,7 +149,7 @@ def test_a_full_caption_names_every_thing_with_its_colour() -> None:
     for scene in some_scenes(300):
         text = caption(scene, rng, full=True)
         for thing in scene.things:
-            assert any(f"{thing.colour} {name}" in text for name in NAMES[thing.kind])
+            assert any(name in text for name in named(thing))
 
 
 def test_the_thing_named_first_stands_on_the_left_unless_right_is_said() -> None:
@@ -105,9 +161,19 @@ def test_the_thing_named_first_stands_on_the_left_unless_right_is_said() -> None
             assert (first > second) == ("right of" in text)
 
 
+def test_things_in_a_row_are_named_from_the_left_or_the_middle_one_between_the_others() -> None:
+    rng = Random(0)
+    rows = [scene for scene in some_scenes(900) if len({thing.colour for thing in scene.things}) == 3]
+    for scene in rows:
+        text = caption(scene, rng, full=True)
+        left, middle, right = (min(_places_of(thing, text)) for thing in scene.things)
+        assert left < right
+        assert (middle < left) if "between" in text else (left < middle < right)
+    assert len(rows) > 50
+
+
 def _places_of(thing: Thing, text: str) -> list[int]:
-    names = [f"{thing.colour} {name}" for name in NAMES[thing.kind]]
-    return [text.index(name) for name in names if name in text]
+    return [text.index(name) for name in named(thing) if name in text]
 
 
 def test_held_out_pairs_never_occur_in_training() -> None:
@@ -119,11 +185,25 @@ def test_held_out_pairs_never_occur_in_training() -> None:
 
 def test_every_combination_of_place_and_time_can_be_drawn() -> None:
     pictures = {
-        draw(Scene((Thing("boat", "yellow"),), "one", place, time)).tobytes()
+        draw(Scene((Thing("boat", "yellow"),), "one", place, time, weather=weather)).tobytes()
         for place in PLACES[:-1]
         for time in TIMES
+        for weather in WEATHERS
     }
-    assert len(pictures) == len(PLACES[:-1]) * len(TIMES)
+    assert len(pictures) == len(PLACES[:-1]) * len(TIMES) * len(WEATHERS)
+
+
+def test_what_stands_in_front_hides_a_part_of_what_stands_behind() -> None:
+    cat, house = Thing("cat", "orange"), Thing("house", "blue")
+    for seed in range(6):
+        both, hidden = (
+            numpy.asarray(draw(Scene(things, "front", "desert", seed=seed))).astype(int)
+            for things in ((cat, house), (house, cat))
+        )
+        orange, blue = both[..., 0] > both[..., 2] + 150, both[..., 2] > both[..., 0] + 100
+        assert orange[100:].sum() > 100  # the cat, low in the picture
+        assert blue.sum() > orange.sum()  # the house is large, for all that the cat hides
+        assert (hidden[100:, :, 2] > hidden[100:, :, 0] + 100).sum() > 100
 
 
 def test_every_word_of_the_world_is_one_token(model: Model) -> None:
@@ -146,7 +226,7 @@ def test_the_code_is_what_the_encoder_computes() -> None:
     pictures = unit(pixels(some_scenes(4)))
     with torch.no_grad():
         encoded = vae.encode(pictures).latent_dist.mode()
-    assert encoded.shape == (4, 4, 16, 16)
+    assert encoded.shape == (4, autoencoder.CHANNELS, 16, 16)
     torch.testing.assert_close(encoded, code.encode(pictures), atol=5e-3, rtol=0)
     torch.testing.assert_close(Code.read(vae).axes, code.axes, atol=1e-3, rtol=0)
 
@@ -179,23 +259,23 @@ def test_the_folder_loads_in_diffusers_own_pipeline() -> None:
 
 
 def test_the_judge_reads_real_drawings(judge: Judge) -> None:
-    subjects = some_scenes(200, seed=77)
+    subjects = some_scenes(600, seed=77)
     truth = torch.tensor([labels(scene) for scene in subjects])
     with torch.no_grad():
         hits = Labels(*right(judge(unit(pixels(subjects))), truth).float().mean(0).tolist())
-    assert min(hits.kind, hits.colour, hits.other_kind, hits.other_colour) >= 0.97
-    assert min(hits.place, hits.time, hits.relation, hits.backdrop) >= 0.97
+    assert min(hits) >= 0.98, hits
 
 
 def test_real_drawings_score_high_in_the_measurement(judge: Judge) -> None:
     figures = measure(judge, real, 60)
     assert isinstance(figures, Figures)
     assert figures.pictures == 90
-    assert min(filter(None, [figures.kind, figures.colour, figures.unseen_kind])) >= 0.9
+    for name, goal in GOALS.items():
+        assert getattr(figures, name) >= max(goal, 0.95), name
 
 
 def test_the_autoencoder_gives_back_what_it_was_given(model: Model) -> None:
-    assert autoencoder.psnr(model.vae, 8) > 24
+    assert autoencoder.psnr(model.vae, 16) > 28
 
 
 def test_a_yellow_boat_on_the_sea_at_sunset(model: Model, judge: Judge) -> None:
@@ -209,16 +289,10 @@ def test_a_yellow_boat_on_the_sea_at_sunset(model: Model, judge: Judge) -> None:
     assert found.time.count(wanted.time) >= 3
 
 
-def test_pictures_show_what_the_caption_says(model: Model, judge: Judge) -> None:
-    rng = Random(5)
-    subjects = [make(rng, "skip", 1) for _ in range(16)]
-    truth = torch.tensor([labels(scene) for scene in subjects])
-    drawn = painter(model.pipeline(), 4.5, steps=12)(subjects)
-    with torch.no_grad():
-        hits = Labels(*right(judge(drawn), truth).float().mean(0).tolist())
-    assert hits.kind >= 0.85
-    assert hits.colour >= 0.85
-    assert min(hits.place, hits.time) >= 0.9
+def test_the_shipped_model_draws_what_captions_say(model: Model, judge: Judge) -> None:
+    figures = measure(judge, painter(model.pipeline(), 4.5, steps=12), 32)
+    for name, goal in GOALS.items():  # a small sample, and fewer steps: not all of the goal
+        assert getattr(figures, name) >= goal - 0.15, (name, figures)
 
 
 def test_a_short_training_leaves_a_folder_that_loads_and_goes_on(tmp_path: Path) -> None:
