@@ -59,7 +59,7 @@ def test_list_tells_what_each_is_from_its_header(graphengine: Any) -> None:
     assert done.status == 0
     lines = {line.split()[0]: line for line in done.out.splitlines()}
     assert lines["name"].split() == ["name", "type", "family", "size", "precision"]
-    assert lines["storybook"].split() == ["storybook", "model", "sd1", "15.0MiB", "F16"]
+    assert lines["storybook"].split() == ["storybook", "model", "sd1", "16.5MiB", "F16"]
     assert "(!)" in lines["broken"]
 
 
@@ -74,7 +74,7 @@ def test_show_tells_parts_metadata_hash_and_what_is_missing(graphengine: Any, ro
     assert "rank 4" in graphengine("models", "show", "ink").out
     assert "problem    " in graphengine("models", "show", "broken").out
     out = graphengine("models", "show", "storybook").out
-    assert "unet: 326 tensors, 6,419,028 numbers, F16" in out
+    assert "unet: 326 tensors, 6,669,676 numbers, F16" in out
     assert "missing" not in out
 
 

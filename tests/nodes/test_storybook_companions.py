@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from graphengine_storybook import MODELS, companions, control, ddpm, lora, superres
+from graphengine_storybook.autoencoder import CHANNELS
 from graphengine_storybook.batches import pixels, unit
 from graphengine_storybook.captions import hint, words
 from graphengine_storybook.card import BEGIN, END
@@ -156,7 +157,7 @@ def test_the_controlnet_loads_in_diffusers_and_fits_the_unet() -> None:
     unet = Model.load(MODELS / "storybook").unet
     assert network.config.cross_attention_dim == unet.config["cross_attention_dim"]
     down, middle = network(
-        torch.zeros(1, 4, 16, 16),
+        torch.zeros(1, CHANNELS, 16, 16),
         500,
         torch.zeros(1, 32, 128),
         torch.zeros(1, 3, 128, 128),
@@ -171,7 +172,7 @@ def test_the_controlnet_loads_in_diffusers_and_fits_the_unet() -> None:
 def test_a_new_controlnet_changes_nothing() -> None:
     unet = Model.load(MODELS / "storybook").unet
     told = control.predict(control.build(unet), unet, torch.rand(1, 3, 128, 128), torch.ones(1, 32, 128))
-    noisy, timestep = torch.randn(1, 4, 16, 16), torch.tensor([300])
+    noisy, timestep = torch.randn(1, CHANNELS, 16, 16), torch.tensor([300])
     with torch.no_grad():
         torch.testing.assert_close(
             told(noisy, timestep), unet(noisy, timestep, torch.ones(1, 32, 128)).sample
@@ -204,7 +205,7 @@ def test_the_upscaler_has_the_names_of_a_compact_model() -> None:
 
 
 def test_the_upscaler_is_better_than_bicubic(judge: Judge) -> None:
-    for figure in examine_upscaler(MODELS, judge, 8):
+    for figure in examine_upscaler(MODELS, judge, 24):
         assert figure.plain is not None
         assert figure.made > figure.plain + 0.4
 
@@ -243,7 +244,7 @@ def test_a_class_gives_a_picture_of_its_kind(judge: Judge) -> None:
 def test_the_second_stage_draws_edges_where_bicubic_leaves_them_blurred() -> None:
     unet = ddpm.load(MODELS / "storybook_superres" / "unet").eval()
     assert unet.config["in_channels"] == 6
-    _, sharp = drawings(3, seed=9)
+    _, sharp = drawings(8, seed=9)
     small = reduced(sharp)
     made = superres.sample(unet, 2 * small - 1) / 2 + 0.5
     assert psnr(made, sharp) > 21
@@ -268,7 +269,7 @@ def test_a_folded_lora_computes_what_an_attached_one_does() -> None:
     change = lora.Lora(unet)
     for parameter in change.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
-    inputs = (torch.randn(1, 4, 16, 16), 300, torch.randn(1, 32, 128))
+    inputs = (torch.randn(1, CHANNELS, 16, 16), 300, torch.randn(1, 32, 128))
     with torch.no_grad():
         before = unet(*inputs).sample
         with change.attached(unet):
