@@ -66,7 +66,7 @@ class Folders:
 
     def missing(self, name: str) -> str:
         """That there is no such model, with those that may be meant, and where to put it."""
-        names = self.model_names()
+        names = [known for known, item in self.items().items() if item.path.suffix not in PICKLES]
         near = get_close_matches(name, names, 3)
         hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
         have = ", ".join(names[:SHOWN]) or "none"

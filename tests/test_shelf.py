@@ -76,6 +76,8 @@ def test_every_name_that_is_listed_is_found(tmp_path: Path) -> None:
         assert folders.model(name) == item.path
     assert "part" in folders.items()
     assert "part" not in folders.model_names()
+    with pytest.raises(ModelError, match=r"no model 'parts'; did you mean 'part'\?"):  # such as a ControlNet
+        folders.model("parts")
 
 
 def test_a_whole_name_in_any_root_goes_before_the_end_of_one(tmp_path: Path) -> None:
