@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from graphengine_storybook.batches import SIDE, Batch, pixels, unit
-from graphengine_storybook.stage import Losses, Stage, norms_in_float32
+from graphengine_storybook.stage import Losses, Stage, mixed, norms_in_float32
 from graphengine_storybook.world import make
 
 CHANNELS = 12
@@ -212,7 +212,7 @@ def train(vae: AutoencoderKL, code: Code, batches: Iterator[Batch], stage: Stage
         strength = 0.08 * torch.rand(len(latents), 1, 1, 1, device=stage.device)
         latents = latents + strength * torch.randn_like(latents)
         rows, columns = (_WHOLE, _WHOLE) if whole else (_cut(rng), _cut(rng))
-        with torch.autocast(stage.device.type, torch.bfloat16):
+        with mixed(stage.device):
             drawn = vae.decoder(after(latents[:, :, rows.latent, columns.latent]))
         error = drawn.float() - pictures[:, :, rows.pixel, columns.pixel]
         error = error[:, :, rows.scored, columns.scored]

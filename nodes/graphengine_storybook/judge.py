@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from graphengine_storybook.batches import Batch, unit
-from graphengine_storybook.stage import Losses, Stage
+from graphengine_storybook.stage import Losses, Stage, mixed
 from graphengine_storybook.text_encoder import label_loss, right
 from graphengine_storybook.world import CLASSES, Labels
 
@@ -90,7 +90,7 @@ def train(judge: Judge, batches: Iterator[Batch], stage: Stage) -> int:
         batch = next(batches)
         truth = batch.labels.to(stage.device)
         pictures = _worn(unit(batch.pixels.to(stage.device)))
-        with torch.autocast(stage.device.type, torch.bfloat16):
+        with mixed(stage.device):
             logits = judge(pictures.contiguous(memory_format=torch.channels_last))
         logits = tuple(scores.float() for scores in logits)
         hits = Labels(*right(logits, truth).float().mean(0).unbind())

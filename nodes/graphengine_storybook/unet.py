@@ -16,7 +16,7 @@ from transformers import CLIPTextModel
 
 from graphengine_storybook.autoencoder import CHANNELS
 from graphengine_storybook.batches import Batch, unit
-from graphengine_storybook.stage import Losses, Stage, norms_in_float32, settle
+from graphengine_storybook.stage import Losses, Stage, mixed, norms_in_float32, quick_in_bfloat16, settle
 from graphengine_storybook.text_encoder import WIDTH
 
 _SNR_CAP = 5.0
@@ -101,7 +101,7 @@ def train(
             states = text_encoder(batch.ids.to(stage.device)).last_hidden_state
             latents = encode(unit(batch.pixels.to(stage.device)))
         latents = latents.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(stage.device.type, torch.bfloat16):
+        with mixed(stage.device):
             return noise.loss(lambda noisy, t: unet(noisy, t, states).sample, latents)
 
     return stage.run(unet, step, keep)
@@ -113,7 +113,7 @@ def prefer_bfloat16(unet: UNet2DConditionModel) -> None:
     PyTorch's bfloat16 attention and group norm are slow there: written out, and in float32, a step
     takes 0.6 of the time (batch of 32, one Zen 5 core). Neither changes the weights.
     """
-    if unet.device.type != "cpu":
+    if unet.device.type != "cpu" or not quick_in_bfloat16(unet.device):
         return
     unet.set_attn_processor(AttnProcessor())
     norms_in_float32(unet)

@@ -13,6 +13,9 @@ from browser.serving import Server
 MOST = 2000
 """Edits that no test makes."""
 
+ENDED = ("done", "failed", "cancelled")
+"""The states of a job in which nothing happens to it any more."""
+
 
 class Editor:
     """One window with the editor in it."""
@@ -68,22 +71,21 @@ class Editor:
         """The titles of all tabs."""
         return self.page.get_by_role("tab").all_inner_texts()
 
-    def run(self, seconds: float = 90) -> dict[str, Any]:
+    def run(self) -> dict[str, Any]:
         """Press the button and wait for the end; gives the job."""
         before = {job["id"] for job in self.server.jobs()}
         self.page.get_by_role("button", name="Run", exact=True).click()
-        return self.ended(before, seconds)
+        return self.ended(before)[0]
 
-    def ended(self, before: set[str], seconds: float = 90) -> dict[str, Any]:
-        """The job that was not there before, when it has ended, and when the page knows of it."""
+    def ended(self, before: set[str], count: int = 1, seconds: float = 90) -> list[dict[str, Any]]:
+        """The jobs that were not there before, newest first: when all have ended and the page knows of it."""
         for _ in range(int(seconds * 10)):
             fresh = [job for job in self.server.jobs() if job["id"] not in before]
-            if fresh and fresh[0]["state"] in ("done", "failed", "cancelled"):
+            if len(fresh) >= count and all(job["state"] in ENDED for job in fresh):
                 expect(self.page.get_by_role("button", name="Stop this workflow's runs")).to_have_count(0)
-                found: dict[str, Any] = self.server.get(f"/api/jobs/{fresh[0]['id']}")
-                return found
+                return [self.server.get(f"/api/jobs/{job['id']}") for job in fresh]
             self.page.wait_for_timeout(100)
-        raise AssertionError(f"no run ended in {seconds} s; there are {self.server.jobs()[:3]}")
+        raise AssertionError(f"not {count} runs ended in {seconds} s; there are {self.server.jobs()[:count + 2]}")
 
     def node(self, id: str) -> Locator:
         """A node on the canvas."""

@@ -156,7 +156,7 @@ def test_with_the_keyboard_alone(editor: Editor):
     check(editor)
     before = {job["id"] for job in editor.server.jobs()}
     key.press("Control+Enter")
-    job = editor.ended(before)
+    [job] = editor.ended(before)
     assert job["state"] == "done"
     assert job["workflow"]["nodes"]["encode_text"]["inputs"]["text"] == "a yellow boat on the sea"
     find("save")

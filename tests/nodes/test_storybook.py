@@ -31,6 +31,7 @@ from graphengine_storybook.evaluate import GOALS, Figures, measure, paint, paint
 from graphengine_storybook.folder import Model
 from graphengine_storybook.illustration import draw
 from graphengine_storybook.judge import Judge
+from graphengine_storybook.stage import mixed
 from graphengine_storybook.text_encoder import right
 from graphengine_storybook.tokenizer import LENGTH, Encoder
 from graphengine_storybook.train import Plan, train
@@ -293,6 +294,16 @@ def test_the_shipped_model_draws_what_captions_say(model: Model, judge: Judge) -
     figures = measure(judge, painter(model.pipeline(), 4.5, steps=12), 32)
     for name, goal in GOALS.items():  # a small sample, and fewer steps: not all of the goal
         assert getattr(figures, name) >= goal - 0.15, (name, figures)
+
+
+@pytest.mark.parametrize(("able", "precision"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_training_computes_in_bfloat16_only_where_that_is_quick(
+    monkeypatch: pytest.MonkeyPatch, able: bool, precision: torch.dtype
+) -> None:
+    for ability in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, ability, lambda: able)
+    with mixed(torch.device("cpu")):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == precision
 
 
 def test_a_short_training_leaves_a_folder_that_loads_and_goes_on(tmp_path: Path) -> None:
