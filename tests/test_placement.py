@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from itertools import pairwise
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -117,9 +117,9 @@ def test_the_cost_grows_with_the_number_of_workers_and_no_faster():
         found = [WorkerState(f"w{n}", "cpu", True, "", 0, 1, frozenset(MODELS[:2])) for n in range(count)]
         best = 1.0
         for _ in range(5):
-            began = perf_counter()
+            began = thread_time()
             place(flow("sdxl"), found)
-            best = min(best, perf_counter() - began)
+            best = min(best, thread_time() - began)
         return best
 
     times = [seconds(count) for count in (1000, 2000, 4000, 8000)]

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser.editor import Editor
-from browser.serving import Server
+from browser.serving import ROOT, Server
 from browser.test_files import SMALL
 
 
@@ -31,7 +31,10 @@ def waiting(server: Server) -> list[str]:
 def test_an_empty_graph_leads_to_the_templates(editor: Editor):
     editor.page.get_by_role("button", name="Begin with a template").click()
     panel = editor.page.get_by_role("complementary", name="Templates")
-    panel.get_by_role("button", name="Text to image").first.click()
+    shipped = panel.get_by_role("list").last.get_by_role("listitem")
+    expect(shipped.first).to_contain_text("Text to image")
+    expect(shipped).to_have_count(len(list((ROOT / "workflows").glob("*.json"))))
+    shipped.first.get_by_role("button").click()
     expect(editor.tab()).to_have_text("Text to image")
     expect(editor.page.get_by_role("button", name="Begin with a template")).to_have_count(0)
 

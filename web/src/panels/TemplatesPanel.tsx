@@ -13,6 +13,9 @@ import "@/panels/side.css";
 
 const words = strings.panels.templates;
 
+/** The workflow to begin with stands above the others. */
+const FIRST = "text_to_image";
+
 export default function TemplatesPanel() {
   const shelf = useServer((state) => state.shelf);
   const [filter, setFilter] = useState("");
@@ -22,7 +25,10 @@ export default function TemplatesPanel() {
     const text = `${entry.name} ${entry.title} ${entry.description}`.toLowerCase();
     return wanted.every((word) => text.includes(word));
   });
-  const [shipped, saved] = [found.filter((entry) => entry.shipped), found.filter((entry) => !entry.shipped)];
+  const saved = found.filter((entry) => !entry.shipped);
+  const shipped = found
+    .filter((entry) => entry.shipped)
+    .sort((a, b) => Number(b.name === FIRST) - Number(a.name === FIRST));
   return (
     <>
       <input
