@@ -207,7 +207,7 @@ def test_the_pool_counts_every_part(model: Path) -> None:
         assert size_of(ctx.use(handle)) == pytest.approx(sum(t.nbytes for t in stored.values()), rel=0.02)
 
 
-def test_a_gpu_gets_half_precision_and_channels_last(model: Path) -> None:
+def test_a_gpu_gets_half_precision_and_all_devices_channels_last(model: Path) -> None:
     # The meta device stands for a GPU: it has tensors without memory.
     denoiser, encoder, vae = load_model("tiny", Shelf(model.parent))
     folders = Folders(models=(model.parent,))
@@ -217,3 +217,6 @@ def test_a_gpu_gets_half_precision_and_channels_last(model: Path) -> None:
     assert unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
     assert encoder.load(folders, "meta")[0].encoder.dtype == torch.float16
     assert vae.load(folders, "meta").dtype == torch.float32  # it asks for float32: half overflows
+    for module in (denoiser.load(folders, "cpu"), vae.load(folders, "cpu").decoder):
+        assert module.conv_in.weight.dtype == torch.float32
+        assert module.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
