@@ -59,6 +59,13 @@ class Lora(nn.Module):
             for ending, layer in ((_DOWN, down), (_UP, up))
         }
 
+    def restore(self, weights: Mapping[str, Tensor]) -> "Lora":
+        """Set the matrices to those of a file; gives itself."""
+        with torch.no_grad():
+            for name, matrix in self.weights().items():
+                matrix.copy_(weights[name])
+        return self
+
     def save(self, file: Path) -> None:
         """Write the matrices, float16, to one file."""
         file.parent.mkdir(parents=True, exist_ok=True)

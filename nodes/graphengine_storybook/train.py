@@ -45,7 +45,10 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What one call trains. `larger` multiplies the batches; so many `workers` draw pictures."""
+    """What one call trains, from nothing or from what is in a folder.
+
+    `larger` multiplies the batches; so many `workers` draw pictures.
+    """
 
     minutes: float
     out: Path
@@ -53,6 +56,7 @@ class Plan:
     device: str = "cpu"
     larger: int = 1
     workers: int = 0
+    start: Path | None = None
     recipes: Mapping[str, Recipe] = field(default_factory=lambda: RECIPES)
 
     def stage(self, name: str) -> Stage:
@@ -120,10 +124,11 @@ def main(arguments: list[str] | None = None) -> None:
         stages=tuple(stage for stage in RECIPES if stage in given.stages),
         device=device,
         out=given.out,
+        start=given.start,
         larger=16 if gpu else 1,
         workers=given.workers if given.workers is not None else (12 if gpu else 0),
     )
-    model = Model.load(given.start) if given.start else Model.new(given.out / "words")
+    model = Model.load(plan.start) if plan.start else Model.new(plan.out / "words")
     for name, count in train(plan, model).items():
         print(f"{name}: {count} samples", flush=True)
 

@@ -85,7 +85,9 @@ class Editor:
                 expect(self.page.get_by_role("button", name="Stop this workflow's runs")).to_have_count(0)
                 return [self.server.get(f"/api/jobs/{job['id']}") for job in fresh]
             self.page.wait_for_timeout(100)
-        raise AssertionError(f"not {count} runs ended in {seconds} s; there are {self.server.jobs()[:count + 2]}")
+        raise AssertionError(
+            f"not {count} runs ended in {seconds} s; there are {self.server.jobs()[: count + 2]}"
+        )
 
     def node(self, id: str) -> Locator:
         """A node on the canvas."""

@@ -382,3 +382,16 @@ def test_a_short_training_leaves_a_companion_that_goes_on(name: str, tmp_path: P
     else:
         assert ddpm.load(written / "unet")
     assert companions.train(plan) == seen  # the minutes are over: nothing more is trained
+
+
+@pytest.mark.parametrize("name", companions.RECIPES)
+def test_a_training_goes_on_from_a_companion(name: str, tmp_path: Path) -> None:
+    plan = Plan(minutes=0.0, out=tmp_path, stages=(name,), start=MODELS, recipes=companions.RECIPES)
+    assert companions.train(plan) == {name: 0}
+    files = [path.relative_to(tmp_path) for path in tmp_path.glob("storybook_*/**/*.safetensors")]
+    files += [path.relative_to(tmp_path) for path in tmp_path.glob("*.safetensors")]
+    assert files
+    for file in files:
+        before, after = load_file(MODELS / file), load_file(tmp_path / file)
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[key], after[key]) for key in before)
