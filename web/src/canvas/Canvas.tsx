@@ -18,13 +18,14 @@ import { regionOf, type Region } from "@/canvas/region";
 import { StepNode } from "@/canvas/StepNode";
 import { dismiss, useCanvas } from "@/canvas/store";
 import { useConnecting } from "@/canvas/useConnecting";
-import { cornerOf, useDrawn, useFlow, type Drawn } from "@/canvas/useSketch";
+import { useDrawn, useFlow, type Drawn } from "@/canvas/useSketch";
 import { wireUnder } from "@/canvas/under";
 import { WireEdge } from "@/canvas/WireEdge";
 import { ZoomBar } from "@/canvas/ZoomBar";
 import { useCommands } from "@/commands";
 import type { Graph as Body } from "@/graph/document";
 import type { Point } from "@/graph/edit";
+import { originOf } from "@/graph/geometry";
 import { activeTab, useEditor } from "@/store/editor";
 import { tell as notify } from "@/store/notices";
 import { useSettings } from "@/store/settings";
@@ -265,7 +266,7 @@ function drop(places: ReadonlyMap<string, Point>, byPointer: boolean, drawn: Dra
   const goal = byPointer ? goalOf(nodes, drawn) : null;
   useCanvas.setState({ drag: null, over: "", landing: null });
   if (goal && !goal.problem) {
-    const corner = cornerOf(goal.graph, drawn);
+    const corner = originOf(goal.graph, drawn.boxes);
     const inner = new Map(nodes.map((id): [string, Point] => {
       const at = drawn.boxes.get(id)?.absolute ?? [0, 0];
       return [id, held([at[0] - corner[0], at[1] - corner[1]], goal.graph)];

@@ -1,6 +1,6 @@
 /** What the canvas and its menus do to the active document. Each is one edit that can be undone. */
 import { useCanvas } from "@/canvas/store";
-import { aligned, arranged, dagre, unplaced, type Side } from "@/graph/arrange";
+import { aligned, arranged, unplaced, type Side } from "@/graph/arrange";
 import {
   connected, entryFor, exitFor, fit, filled, insertedOn, scene as sceneOf, sceneOf as same, withBetween,
   type Scene, type Source, type Target,
@@ -14,6 +14,7 @@ import {
 import { boxes, type Box } from "@/graph/geometry";
 import { format } from "@/graph/format";
 import { isObject, type Json, type JsonObject } from "@/graph/json";
+import { dagre } from "@/graph/layouter";
 import type { NodeType, Port } from "@/graph/nodetype";
 import { parse } from "@/graph/parse";
 import { madeSubgraph, movedInto, unpacked } from "@/graph/subgraph";

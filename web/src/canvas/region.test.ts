@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import { regionOf, within } from "@/canvas/region";
-import { arranged, columns } from "@/graph/arrange";
+import { arranged } from "@/graph/arrange";
 import { open } from "@/graph/fixtures/load";
 import { boxes } from "@/graph/geometry";
+import { columns } from "@/graph/layouter";
 import { wires } from "@/graph/wires";
 
 test("a region holds what is seen and a margin around it, and stays while the view moves a little", () => {

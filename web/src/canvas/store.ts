@@ -1,9 +1,9 @@
 /** What the canvas knows for the moment: what is dragged, which menu is open. Nothing of it is saved. */
 import { create } from "zustand";
-import type { Layout } from "@/graph/arrange";
 import type { Source, Target } from "@/graph/connect";
 import type { Graph } from "@/graph/document";
 import type { Point } from "@/graph/edit";
+import type { Layout } from "@/graph/routes";
 
 /** What the palette was opened for. `at`: on the screen; `place`: on the canvas, in a graph. */
 export interface PaletteRequest {

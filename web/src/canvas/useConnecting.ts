@@ -6,9 +6,10 @@ import { useMemo, useRef } from "react";
 import { boxesHere, connect, graphAt, here, reconnect } from "@/canvas/actions";
 import type { FlowEdge, FlowNode } from "@/canvas/flow";
 import { dismiss, useCanvas } from "@/canvas/store";
-import { cornerOf, type Drawn } from "@/canvas/useSketch";
+import type { Drawn } from "@/canvas/useSketch";
 import { entryFor, exitFor, fit, type Source, type Target } from "@/graph/connect";
 import type { Point } from "@/graph/edit";
+import { originOf } from "@/graph/geometry";
 import { sourceOf, targetOf } from "@/graph/wires";
 
 /** What happens while wires are drawn. */
@@ -71,7 +72,7 @@ export function useConnecting(now: React.RefObject<Drawn>) {
       const scope = source?.home ?? scene.sheet.nodes.get(target?.node ?? "")?.graph;
       const inScope = scope && (spot.graph === scope || inside(spot.graph, scope)) && (source !== null || spot.graph === scope);
       const graph = inScope ? spot.graph : (scope ?? spot.graph);
-      const corner = inScope ? spot.place : ((c: Point): Point => [place.x - c[0], place.y - c[1]])(cornerOf(graph, now.current));
+      const corner = inScope ? spot.place : ((c: Point): Point => [place.x - c[0], place.y - c[1]])(originOf(graph, now.current.boxes));
       useCanvas.setState({
         palette: { at, mode: { kind: "add", graph, place: corner, ...(source ? { from: source } : {}), ...(target ? { to: target } : {}) } },
       });

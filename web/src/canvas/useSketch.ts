@@ -6,11 +6,12 @@ import { flowEdges, flowNodes, type FlowEdge, type FlowNode } from "@/canvas/flo
 import { useCanvas } from "@/canvas/store";
 import { NOTHING_SEEN, within, type Region } from "@/canvas/region";
 import { prefixOf } from "@/canvas/useLiveId";
-import { arranged, columns, dagre, routed, unplaced } from "@/graph/arrange";
+import { arranged, unplaced } from "@/graph/arrange";
 import { scene as sceneOf, type Scene } from "@/graph/connect";
 import type { Node } from "@/graph/document";
-import type { Point } from "@/graph/edit";
 import { boxes as boxesOf, kindOf, type Box, type Shape } from "@/graph/geometry";
+import { columns, dagre } from "@/graph/layouter";
+import { routed } from "@/graph/routes";
 import { wires as wiresOf, type Wire } from "@/graph/wires";
 import { useLive, type NodeLive } from "@/live/store";
 import { useCatalogue } from "@/store/catalogue";
@@ -64,7 +65,7 @@ export function useDrawn(): Drawn {
   );
   const straight = useMemo(() => wiresOf(scene), [scene]);
   const laid = useCanvas((state) => state.laid);
-  const wires = useMemo(() => routed(scene, straight, laid, (id) => boxes.get(id)?.at), [scene, straight, laid, boxes]);
+  const wires = useMemo(() => routed(scene, straight, laid, boxes), [scene, straight, laid, boxes]);
   const wiresRef = useRef(wires);
   wiresRef.current = wires;
   useEffect(() => provideWires(() => wiresRef.current), []);
@@ -140,11 +141,4 @@ function usePlaces(key: string, scene: Scene, pictured: ReadonlySet<string>): vo
     // only when other nodes have no place
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [full, text, ready]);
-}
-
-/** Where the places in a graph are counted from, on the canvas. */
-export function cornerOf(graph: Drawn["scene"]["sheet"]["root"], { boxes }: Drawn): Point {
-  const owner = boxes.get(graph.owner);
-  const frame = owner?.shape.frames.find((frame) => frame.graph === graph);
-  return owner && frame ? [owner.absolute[0] + frame.origin[0], owner.absolute[1] + frame.origin[1]] : [0, 0];
 }

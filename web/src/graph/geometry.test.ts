@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
-import { aligned, arranged, columns, dagre, routed } from "@/graph/arrange";
+import { aligned, arranged } from "@/graph/arrange";
 import { withPlace } from "@/graph/edit";
 import { names, of, open } from "@/graph/fixtures/load";
 import { boxes } from "@/graph/geometry";
+import { columns, dagre } from "@/graph/layouter";
 import { wires } from "@/graph/wires";
 import { endOf } from "@/canvas/draw";
 
@@ -90,35 +91,4 @@ test("aligned boxes share an edge, and equal gaps are equal", () => {
   const right = aligned(group, "right");
   const edges = group.map((box) => (right.get(box.shape.id)?.[0] ?? 0) + box.shape.width);
   expect(new Set(edges).size).toBe(1);
-});
-
-test("a long wire runs around the nodes between, while its ends stand where they were laid out", async () => {
-  const layouter = await dagre();
-  for (const name of names) {
-    const scene = open(name);
-    const laid = arranged(scene, NONE, layouter);
-    const all = boxes(scene, { pictured: NONE, place: (id) => laid.places.get(id) });
-    const at = (id: string) => all.get(id)?.at;
-    const found = routed(scene, wires(scene), laid, at);
-    for (const { route = [], from, to, id } of found) {
-      const around = scene.sheet.nodes.get(to)?.graph.owner ?? "";
-      for (const [x, y] of route) {
-        for (const box of all.values()) {
-          const { at: [left, top], shape } = box;
-          if (scene.sheet.nodes.get(shape.id)?.graph !== scene.sheet.root || [from, to, around].includes(shape.id)) continue;
-          const inside = x > left && x < left + shape.width && y > top && y < top + shape.height;
-          expect(inside, `${name}: ${id} passes ${shape.id}`).toBe(false);
-        }
-      }
-    }
-    expect(routed(scene, wires(scene), laid, at).map((wire) => wire.route)).toEqual(found.map((wire) => wire.route));
-  }
-  const scene = open("text_to_image");
-  const laid = arranged(scene, NONE, layouter);
-  const vae = (at: (id: string) => readonly [number, number] | undefined) =>
-    routed(scene, wires(scene), laid, at).find((wire) => wire.id === "model.vae>decode.vae")?.route;
-  const route = vae((id) => laid.places.get(id));
-  expect(route?.length).toBeGreaterThan(2);
-  expect(vae((id) => laid.places.get(id))).toBe(route); // the same object, so that it is not drawn again
-  expect(vae((id) => (id === "decode" ? [0, 0] : laid.places.get(id)))).toBeUndefined();
 });

@@ -135,6 +135,13 @@ export function boxes(scene: Scene, options: Options): Map<string, Box> {
   return found;
 }
 
+/** Where the places in a graph are counted from, on the canvas. */
+export function originOf(graph: Graph, boxes: ReadonlyMap<string, Box>): Point {
+  const owner = boxes.get(graph.owner);
+  const frame = owner?.shape.frames.find((frame) => frame.graph === graph);
+  return owner && frame ? [owner.absolute[0] + frame.origin[0], owner.absolute[1] + frame.origin[1]] : [0, 0];
+}
+
 type Rectangle = readonly [left: number, top: number, right: number, bottom: number];
 
 function framed(shapes: ReadonlyMap<string, Shape>, id: string, place: (id: string) => Point): Rectangle | null {
