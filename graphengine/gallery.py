@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from graphengine.mermaid import mermaid
+from graphengine.drawing.mermaid import mermaid
 from graphengine.nodetype import EMPTY, NodeType, Port
 from graphengine.types import show
 from graphengine.workflow import Workflow

@@ -84,7 +84,7 @@ def in_short(workflow: Workflow) -> str:
 
 def drawing(workflow: Workflow, manifest: Manifest) -> str | None:
     """A workflow as an SVG picture; None where it is too large to be one that somebody could read."""
-    from graphengine.svg import svg
+    from graphengine.drawing.svg import svg
 
     return svg(workflow, manifest.types, manifest.wires) if len(workflow.nodes) <= DRAWN else None
 

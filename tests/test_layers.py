@@ -21,7 +21,7 @@ ROWS = [
     "isolation",
     "registry catalogue workflow migrate graph reader formatting",
     "check keys analysis expansion states upgrade requirements renewal difference schema",
-    "cache disk pool events layout svg mermaid builder",
+    "cache disk pool events drawing builder",
     "plan fusion planner explanation",
     "frame world limit inspector",
     "executor context body batch trace",
@@ -142,6 +142,15 @@ def test_a_pack_imports_no_other_pack_and_no_shell_of_the_engine() -> None:
         or any(name == inner or name.startswith(f"{inner}.") for inner in shell)
     ]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("folder", ["drawing"])
+def test_a_folder_says_what_is_in_it_and_imports_nothing_of_it(folder: str) -> None:
+    path = ENGINE / folder / "__init__.py"
+    story = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    inside = {inner.stem for inner in path.parent.glob("[!_]*.py")}
+    assert {name for name in inside if f"`{name}`" not in story} == set()
+    assert list(imports(path)) == []
 
 
 @pytest.mark.parametrize("library", FENCES)

@@ -16,9 +16,9 @@ from graphengine import resources
 from graphengine.cli import app, main
 from graphengine.client import Client
 from graphengine.config import Settings
+from graphengine.drawing.svg import svg
 from graphengine.server.limits import Limits
 from graphengine.session import Session
-from graphengine.svg import svg
 from graphengine.workflow import Workflow
 
 ROOT = Path(__file__).parent.parent

@@ -35,11 +35,11 @@ def graph(
     if format is None:
         format = Format.SVG if out and out.suffix == ".svg" else Format.MERMAID
     if format is Format.SVG:
-        from graphengine.svg import svg
+        from graphengine.drawing.svg import svg
 
         text = svg(workflow, manifest.types, manifest.wires)
     else:
-        from graphengine.mermaid import mermaid
+        from graphengine.drawing.mermaid import mermaid
 
         text = mermaid(workflow, manifest.types)
     if out is None:

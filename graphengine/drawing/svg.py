@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from graphengine.analysis import Round, bodies, inner_first, outside, rounds, shown
 from graphengine.check import Checker
+from graphengine.drawing.layout import Box, End, Placed, Point, place
 from graphengine.graph import Graph, Link, Node, links
-from graphengine.layout import Box, End, Placed, Point, place
 from graphengine.nodetype import NodeType
 from graphengine.types import TypeRef, WireType
 from graphengine.workflow import Workflow

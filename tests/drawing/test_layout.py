@@ -7,7 +7,7 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphengine.layout import Box, place
+from graphengine.drawing.layout import Box, place
 
 sizes = st.tuples(st.integers(1, 300), st.integers(1, 200))
 

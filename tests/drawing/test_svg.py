@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 import pytest
 
 from graphengine import resources
+from graphengine.drawing.svg import GREY, svg
 from graphengine.graph import Link
 from graphengine.registry import Registry, installed
-from graphengine.svg import GREY, svg
 from graphengine.workflow import Workflow
 
 NAME = "{http://www.w3.org/2000/svg}"

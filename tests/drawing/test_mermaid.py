@@ -7,7 +7,7 @@ import re
 import pytest
 
 from graphengine import resources
-from graphengine.mermaid import mermaid
+from graphengine.drawing.mermaid import mermaid
 from graphengine.registry import Registry, installed
 from graphengine.workflow import Workflow
 
