@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from graphengine.errors import StoreError, Unavailable
-from graphengine.fleet import Ended, Fleet, Gone, Logged, Report, Shown, Told, WorkerState
+from graphengine.fleets.fleet import Ended, Fleet, Gone, Logged, Report, Shown, Told, WorkerState
+from graphengine.fleets.placement import place
 from graphengine.hub import Hub, Preview
 from graphengine.jobs import TRACE, Draft, Lease
 from graphengine.journal import EVENT_LIMIT, Words
 from graphengine.order import Order
-from graphengine.placement import place
 from graphengine.store import Store
 
 log = logging.getLogger("graphengine.jobs")

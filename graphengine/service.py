@@ -20,12 +20,12 @@ from graphengine.config import Settings
 from graphengine.desk import Desk
 from graphengine.dispatcher import Dispatcher
 from graphengine.errors import NotFound, PackError, Problem, StoreError, Unavailable, WorkflowError
-from graphengine.fleet import Fleet, WorkerState
+from graphengine.fleets.fleet import Fleet, WorkerState
+from graphengine.fleets.local import LocalFleet
 from graphengine.hub import Hub
 from graphengine.jobs import TRACE, Accepted, Job, Output, Page, Request, State
 from graphengine.library import Library
 from graphengine.loader import Loader
-from graphengine.local import LocalFleet
 from graphengine.queue import LEASE, Place
 from graphengine.registry import BrokenPack, Manifest, manifest_file
 from graphengine.requirements import recorded

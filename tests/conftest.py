@@ -66,7 +66,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """A Ray cluster of this machine, for all tests that want one."""
-    from graphengine.cluster import connected
+    from graphengine.fleets.cluster import connected
 
     with connected():
         yield

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from PIL import Image
 from serving import settings
 
-from graphengine.fleet import Ended, Ready, Report, Shown, Told, WorkerState
+from graphengine.fleets.fleet import Ended, Ready, Report, Shown, Told, WorkerState
 from graphengine.order import Order
 from graphengine.server.guard import Access
 from graphengine.server.limits import Limits

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from graphengine.errors import Unavailable
-from graphengine.fleet import Ended, Gone, Ready, Report, Told, WorkerState
+from graphengine.fleets.fleet import Ended, Gone, Ready, Report, Told, WorkerState
 from graphengine.order import Order
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from graphengine.config import Settings
-from graphengine.fleet import Fleet
+from graphengine.fleets.fleet import Fleet
+from graphengine.fleets.local import LocalFleet
 from graphengine.jobs import ENDS, Job
-from graphengine.local import LocalFleet
 from graphengine.service import Service
 
 PACKS = Path(__file__).parent / "packs"

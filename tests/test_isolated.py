@@ -24,7 +24,7 @@ from graphengine import environments, events, isolation, packs
 from graphengine.codec import Codec
 from graphengine.config import Settings
 from graphengine.errors import Cancelled, NodeTooSlow, PackEnded, PackError
-from graphengine.local import LocalFleet
+from graphengine.fleets.local import LocalFleet
 from graphengine.nodetype import NodeType
 from graphengine.parcel import Parcel
 from graphengine.registry import Manifest, Registry

@@ -15,7 +15,7 @@ from graphengine.errors import GraphEngineError
 
 if TYPE_CHECKING:
     from graphengine.config import Settings
-    from graphengine.fleet import Fleet
+    from graphengine.fleets.fleet import Fleet
     from graphengine.server.guard import Access
     from graphengine.server.running import Running
     from graphengine.service import Service
@@ -113,16 +113,16 @@ def serve(
 def opened(settings: Settings, devices: Sequence[str], workers: int | None) -> Iterator[Fleet]:
     """The fleet that jobs run on; with Ray, the way to its cluster is open meanwhile."""
     if settings.executor == "local":
-        from graphengine.local import LocalFleet
+        from graphengine.fleets.local import LocalFleet
 
         yield LocalFleet(settings, [*(devices or [settings.device])] * (workers or 1))
         return
     if len(devices) > 1:
         raise typer.BadParameter("with --executor ray, Ray chooses the devices; give --workers instead")
-    from graphengine.cluster import connected
+    from graphengine.fleets.cluster import connected
 
     with connected(settings.ray_address or ""):
-        from graphengine.actors import RayFleet
+        from graphengine.fleets.actors import RayFleet
 
         yield RayFleet(settings, workers)
 

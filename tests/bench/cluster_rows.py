@@ -14,11 +14,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fleets import ray
+from crews import ray
 from serving import ended, local, served, settings, until
 
-from graphengine.cluster import connected
-from graphengine.crew import Crew
+from graphengine.fleets.cluster import connected
+from graphengine.fleets.crew import Crew
 
 TRIVIAL, PICTURES, STEPS = 200, 200, 4
 

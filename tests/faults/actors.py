@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from fleets import ray as fleet_of
+from crews import ray as fleet_of
 from serving import PACKS, PATH, ended, one, served, settings, told, until
 
-from graphengine.cluster import connected
-from graphengine.crew import Crew
+from graphengine.fleets.cluster import connected
+from graphengine.fleets.crew import Crew
 from graphengine.jobs import ENDS
 from graphengine.service import Service
 

@@ -13,12 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from crews import ray as fleet_of
 from faults.actors import prepared
 from faults.server import row
-from fleets import ray as fleet_of
 from serving import ended, one, served, settings, told, until
 
-from graphengine import cluster
+from graphengine.fleets import cluster
 from graphengine.jobs import ENDS
 from graphengine.service import Service
 

@@ -19,13 +19,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 
+from crews import ray as fleet_of
 from faults.actors import prepared, submitted, verdict
 from faults.server import row
-from fleets import ray as fleet_of
 from serving import served, settings, until
 
-from graphengine.cluster import connected
 from graphengine.config import Settings
+from graphengine.fleets.cluster import connected
 
 RAY = {
     "RAY_AUTH_MODE": "token",

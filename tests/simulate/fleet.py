@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from graphengine.channel import Message
-from graphengine.crew import Crew, Seat
+from graphengine.fleets.crew import Crew, Seat
 from graphengine.order import Order
 
 GIB = 1 << 30

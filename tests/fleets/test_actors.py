@@ -11,11 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from fleets import Heard, heard
-from fleets import ray as fleet_of
+from crews import Heard, heard
+from crews import ray as fleet_of
 from serving import PACKS, ended, names, one, run, served, settings, told, until
 
-from graphengine.fleet import Gone
+from graphengine.fleets.fleet import Gone
 from graphengine.jobs import ENDS
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -85,7 +85,7 @@ def test_actors_that_are_killed_lose_and_double_no_job(tmp_path: Path) -> None:
 
 
 def test_a_node_with_another_version_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphengine.actors.__version__", "9.9")
+    monkeypatch.setattr("graphengine.fleets.actors.__version__", "9.9")
 
     async def scene() -> None:
         async with heard(fleet_of(settings(tmp_path))) as fleet:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from graphengine.channel import Message, received
-from graphengine.crew import PATIENCE, SILENCE, Crew, Seat
+from graphengine.fleets.crew import PATIENCE, SILENCE, Crew, Seat
 
 if TYPE_CHECKING:
     from graphengine.config import Settings

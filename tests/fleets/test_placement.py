@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphengine.fleet import WorkerState
-from graphengine.placement import place, texts
+from graphengine.fleets.fleet import WorkerState
+from graphengine.fleets.placement import place, texts
 
 MODELS = ("storybook", "sd15", "sdxl", "flux")
 names = st.sampled_from(MODELS)

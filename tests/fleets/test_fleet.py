@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from fleets import KINDS, Heard, Kind, heard
+from crews import KINDS, Heard, Kind, heard
 from serving import PACKS, one, settings, until
 
 from graphengine.errors import NotFound, Unavailable
-from graphengine.fleet import Ended, Gone, Logged, Ready, Shown, Told
-from graphengine.inprocess import InProcessFleet
+from graphengine.fleets.fleet import Ended, Gone, Logged, Ready, Shown, Told
+from graphengine.fleets.inprocess import InProcessFleet
+from graphengine.fleets.placement import texts
 from graphengine.order import Order
-from graphengine.placement import texts
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 Play = Callable[[Heard], Coroutine[Any, Any, None]]
 

@@ -13,7 +13,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from graphengine.channel import Message
-from graphengine.crew import PATIENCE, SILENCE, Crew, Seat
+from graphengine.fleets.crew import PATIENCE, SILENCE, Crew, Seat
 from graphengine.session import Session
 from graphengine.worker import serve
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from graphengine import errors
 from graphengine.channel import Message
 from graphengine.errors import GraphEngineError, Problem, Unavailable, WorkflowError
-from graphengine.fleet import Ended, Gone, Logged, Ready, Report, Shown, Told, WorkerState
+from graphengine.fleets.fleet import Ended, Gone, Logged, Ready, Report, Shown, Told, WorkerState
 from graphengine.order import Order
 
 PATIENCE = 2.0

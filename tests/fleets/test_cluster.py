@@ -13,12 +13,12 @@ from faults.leftovers import descendants
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphengine.cluster import connected, share
 from graphengine.errors import GraphEngineError
+from graphengine.fleets.cluster import connected, share
 
 
 def test_without_ray_nothing_asks_for_it_and_the_executor_says_what_to_install(monkeypatch):
-    modules = "graphengine.cli.serve, graphengine.service, graphengine.cluster, sys"
+    modules = "graphengine.cli.serve, graphengine.service, graphengine.fleets.cluster, sys"
     program = f"import {modules}; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
@@ -47,7 +47,7 @@ def listening(pids: set[int]) -> set[str]:
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 MINE = """
 import sys
-from graphengine.cluster import connected
+from graphengine.fleets.cluster import connected
 with connected():
     import os, ray
     print(ray.get_runtime_context().gcs_address, flush=True)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from graphengine.fleet import WorkerState
+from graphengine.fleets.fleet import WorkerState
 
 STEP = 30
 """Bits of free memory that are noise."""

@@ -15,9 +15,9 @@ from simulate import clock
 from simulate.fleet import SimulatedFleet
 
 from graphengine.config import Settings
-from graphengine.crew import Crew
-from graphengine.fleet import Report
-from graphengine.inprocess import InProcessFleet
+from graphengine.fleets.crew import Crew
+from graphengine.fleets.fleet import Report
+from graphengine.fleets.inprocess import InProcessFleet
 
 Make = Callable[..., Crew]
 
@@ -42,7 +42,7 @@ class Kind:
 
 def ray(settings: Settings, workers: int = 1, **given: Any) -> Crew:
     """Actors of the cluster that the tests have, or of one of their own."""
-    from graphengine.actors import RayFleet
+    from graphengine.fleets.actors import RayFleet
 
     return RayFleet(settings, workers, environment={"PYTHONPATH": serving.PATH}, **given)
 

@@ -33,9 +33,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from graphengine import __version__
 from graphengine.channel import Message
-from graphengine.cluster import share
-from graphengine.crew import PATIENCE, SILENCE, Crew, Seat
 from graphengine.errors import GraphEngineError, Unavailable
+from graphengine.fleets.cluster import share
+from graphengine.fleets.crew import PATIENCE, SILENCE, Crew, Seat
 from graphengine.report import discreet
 from graphengine.session import Session
 from graphengine.worker import serve, settings_of
