@@ -10,9 +10,9 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from graphengine.database import looking
 from graphengine.errors import StoreError
 from graphengine.folders import unseen
+from graphengine.store.database import looking
 
 
 class Copied(NamedTuple):

@@ -29,7 +29,7 @@ from graphengine.config import Settings
 from graphengine.connection import Connection, part
 from graphengine.errors import GraphEngineError, Problem, ServerError, Unreachable, WorkflowError
 from graphengine.folders import claim, unseen
-from graphengine.jobs import ENDS
+from graphengine.store.jobs import ENDS
 from graphengine.workflow import Workflow
 
 Given = str | Mapping[str, Any]

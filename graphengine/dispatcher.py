@@ -21,10 +21,10 @@ from graphengine.errors import StoreError, Unavailable
 from graphengine.fleets.fleet import Ended, Fleet, Gone, Logged, Report, Shown, Told, WorkerState
 from graphengine.fleets.placement import place
 from graphengine.hub import Hub, Preview
-from graphengine.jobs import TRACE, Draft, Lease
-from graphengine.journal import EVENT_LIMIT, Words
 from graphengine.order import Order
-from graphengine.store import Store
+from graphengine.store.jobs import TRACE, Draft, Lease
+from graphengine.store.journal import EVENT_LIMIT, Words
+from graphengine.store.store import Store
 
 log = logging.getLogger("graphengine.jobs")
 

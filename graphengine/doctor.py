@@ -27,12 +27,12 @@ from graphengine.catalogue import Catalogue
 from graphengine.client import Client, running
 from graphengine.codec import Codec
 from graphengine.config import Settings
-from graphengine.database import MIGRATIONS, looking
 from graphengine.disk import ABANDONED, VALUES, WRITING, DiskCache
 from graphengine.errors import GraphEngineError, WorkflowError
-from graphengine.outputs import PUBLISHED
-from graphengine.outputs import WRITING as UNPUBLISHED
 from graphengine.session import Session
+from graphengine.store.database import MIGRATIONS, looking
+from graphengine.store.outputs import PUBLISHED
+from graphengine.store.outputs import WRITING as UNPUBLISHED
 
 SPARE = 1 << 30
 """Bytes that a disk should have left."""

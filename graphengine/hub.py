@@ -15,8 +15,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from itertools import islice
 from typing import Any, NamedTuple
 
-from graphengine.jobs import Entry
-from graphengine.journal import Journal
+from graphengine.store.jobs import Entry
+from graphengine.store.journal import Journal
 
 KEPT = 4000
 """Newest events in memory."""

@@ -23,14 +23,14 @@ from graphengine.errors import NotFound, PackError, Problem, StoreError, Unavail
 from graphengine.fleets.fleet import Fleet, WorkerState
 from graphengine.fleets.local import LocalFleet
 from graphengine.hub import Hub
-from graphengine.jobs import TRACE, Accepted, Job, Output, Page, Request, State
 from graphengine.library import Library
 from graphengine.loader import Loader
-from graphengine.queue import LEASE, Place
 from graphengine.registry import BrokenPack, Manifest, manifest_file
 from graphengine.requirements import recorded
 from graphengine.resources import workflows
-from graphengine.store import PAGE_LIMIT, Store
+from graphengine.store.jobs import TRACE, Accepted, Job, Output, Page, Request, State
+from graphengine.store.queue import LEASE, Place
+from graphengine.store.store import PAGE_LIMIT, Store
 from graphengine.workflow import Workflow
 
 log = logging.getLogger("graphengine.service")

@@ -48,7 +48,7 @@ def clock() -> Any:
 @pytest.fixture
 def store(tmp_path: Path, clock: Any) -> Iterator[Any]:
     """A store of jobs that goes by that clock."""
-    from graphengine.store import Store
+    from graphengine.store.store import Store
 
     with Store(tmp_path / "store", clock=clock) as store:
         yield store

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from graphengine.errors import Conflict
-from graphengine.jobs import ENDS, STATES, Draft, Lease, Request
-from graphengine.journal import Words
-from graphengine.store import Store
+from graphengine.store.jobs import ENDS, STATES, Draft, Lease, Request
+from graphengine.store.journal import Words
+from graphengine.store.store import Store
 
 ATTEMPTS, LEASE = 2, 30.0
 DRAFT = Draft("a", "text/plain", WHOLE[:16])

@@ -16,8 +16,8 @@ from typing import Any
 from graphengine.config import Settings
 from graphengine.fleets.fleet import Fleet
 from graphengine.fleets.local import LocalFleet
-from graphengine.jobs import ENDS, Job
 from graphengine.service import Service
+from graphengine.store.jobs import ENDS, Job
 
 PACKS = Path(__file__).parent / "packs"
 PATH = os.pathsep.join([str(PACKS), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from graphengine.jobs import Draft, Job, Lease, Request
-from graphengine.store import Store
+from graphengine.store.jobs import Draft, Job, Lease, Request
+from graphengine.store.store import Store
 
 REQUEST = Request('{"format": 1}', {"seed": 7, "prompt": "a tree"}, ("image",))
 DRAFT = Draft("picture.png", "image/png", b"a picture")

@@ -16,9 +16,9 @@ from serving import names, run, until
 from graphengine.dispatcher import Dispatcher
 from graphengine.errors import StoreError
 from graphengine.hub import Hub
-from graphengine.jobs import Job, Request
 from graphengine.order import Order
-from graphengine.store import Store
+from graphengine.store.jobs import Job, Request
+from graphengine.store.store import Store
 
 REQUEST = Request('{"format": 1}', name="a test")
 LEASE = 0.4

@@ -14,12 +14,12 @@ from served import serving
 
 from graphengine import doctor, resources
 from graphengine.config import Settings
-from graphengine.database import MIGRATIONS
 from graphengine.doctor import CHECKS, Finding, examine, usable
-from graphengine.jobs import Draft, Request
 from graphengine.registry import BrokenPack, Manifest
 from graphengine.session import Session
-from graphengine.store import Store
+from graphengine.store.database import MIGRATIONS
+from graphengine.store.jobs import Draft, Request
+from graphengine.store.store import Store
 
 
 @pytest.fixture(scope="module")

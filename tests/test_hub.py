@@ -12,8 +12,8 @@ import pytest
 from serving import run
 
 from graphengine.hub import Hub, Preview
-from graphengine.jobs import Lease, Request
-from graphengine.store import Store
+from graphengine.store.jobs import Lease, Request
+from graphengine.store.store import Store
 
 
 @asynccontextmanager

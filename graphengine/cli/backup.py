@@ -24,7 +24,7 @@ def backup(
     jobs.sqlite-shm beside it, copy the files of --outputs into outputs/ there, and start the server.
     """
     from graphengine.backup import saved_outputs
-    from graphengine.database import copy, looking
+    from graphengine.store.database import copy, looking
 
     database = settings().data / "jobs.sqlite"
     if not database.is_file():

@@ -30,7 +30,7 @@ def jobs(
     """List the jobs of a server, newest first, or show one of them whole."""
     import json
 
-    from graphengine.jobs import STATES
+    from graphengine.store.jobs import STATES
 
     for given in state or ():
         if given not in STATES:

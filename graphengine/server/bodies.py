@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from graphengine.jobs import State
-from graphengine.queue import PRIORITIES
-from graphengine.store import PAGE_LIMIT
+from graphengine.store.jobs import State
+from graphengine.store.queue import PRIORITIES
+from graphengine.store.store import PAGE_LIMIT
 
 Priority = Annotated[int, Field(ge=PRIORITIES.start, le=PRIORITIES.stop - 1)]
 JobId = Annotated[str, Field(min_length=1, max_length=64, pattern="^[0-9a-f]+$")]

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from graphengine.errors import NotFound
-from graphengine.jobs import ENDS, Entry, Excerpt
 from graphengine.server import log
 from graphengine.server.limits import Limits
 from graphengine.server.problem import over
 from graphengine.server.veil import Veil
+from graphengine.store.jobs import ENDS, Entry, Excerpt
 
 if TYPE_CHECKING:
     from graphengine.hub import Hub, Preview

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from graphengine.database import MIGRATIONS
-from graphengine.jobs import Draft, Request
-from graphengine.store import Store
+from graphengine.store.database import MIGRATIONS
+from graphengine.store.jobs import Draft, Request
+from graphengine.store.store import Store
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from serving import PACKS, PATH, ended, one, served, settings, told, until
 
 from graphengine.fleets.cluster import connected
 from graphengine.fleets.crew import Crew
-from graphengine.jobs import ENDS
 from graphengine.service import Service
+from graphengine.store.jobs import ENDS
 
 TEXT = "a whole result " * 4000
 

@@ -19,8 +19,8 @@ from faults.server import row
 from serving import ended, one, served, settings, told, until
 
 from graphengine.fleets import cluster
-from graphengine.jobs import ENDS
 from graphengine.service import Service
+from graphengine.store.jobs import ENDS
 
 STORE = 80
 """MiB of the store; Ray has none that is much smaller."""

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from graphengine import faults
-from graphengine.jobs import ENDS, Draft, Lease, Request
-from graphengine.store import Store
+from graphengine.store import faults
+from graphengine.store.jobs import ENDS, Draft, Lease, Request
+from graphengine.store.store import Store
 
 REQUEST = Request('{"format": 1}', {"n": 1}, ("image",))
 WHOLE = b"a whole picture " * 4000

@@ -23,7 +23,7 @@ from typing import Any
 
 from graphengine.client import Client
 from graphengine.errors import GraphEngineError
-from graphengine.jobs import ENDS
+from graphengine.store.jobs import ENDS
 
 PACKS = Path(__file__).parents[1] / "packs"
 TOKEN = "a-token-for-tests-only"

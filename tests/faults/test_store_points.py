@@ -18,11 +18,11 @@ import pytest
 from faults import scenes
 from faults.scenes import ACTS, AFTER, DRAFTS, FORKS, ORPHAN, WHOLE, Clock, Scene, check, happened, settle
 
-from graphengine import faults as points
 from graphengine.errors import Conflict, NotFound, StoreError
-from graphengine.faults import POINTS
-from graphengine.jobs import Draft, Request
-from graphengine.store import Store
+from graphengine.store import faults as points
+from graphengine.store.faults import POINTS
+from graphengine.store.jobs import Draft, Request
+from graphengine.store.store import Store
 
 ATOMIC = [point for point in POINTS if point.partition(".")[0] not in ("migrate", "sweep", "backup")]
 """The points of acts that happen wholly or not at all, as one sees it in the database."""
@@ -48,7 +48,7 @@ def committed(point: str) -> bool:
 
 def test_every_point_is_called_somewhere_under_the_name_it_is_listed_by() -> None:
     found: set[str] = set()
-    for path in Path(points.__file__).parent.glob("*.py"):
+    for path in Path(points.__file__).parent.parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
                 name = getattr(node.args[0], "value", None)

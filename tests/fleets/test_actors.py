@@ -16,7 +16,7 @@ from crews import ray as fleet_of
 from serving import PACKS, ended, names, one, run, served, settings, told, until
 
 from graphengine.fleets.fleet import Gone
-from graphengine.jobs import ENDS
+from graphengine.store.jobs import ENDS
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 

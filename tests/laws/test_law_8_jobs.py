@@ -11,9 +11,9 @@ from hypothesis.stateful import initialize, precondition, rule
 from laws.running import many
 from queueing import DRAFT, LEASE, Queueing
 
-from graphengine.faults import POINTS
-from graphengine.jobs import ENDS, Request
-from graphengine.store import Store
+from graphengine.store.faults import POINTS
+from graphengine.store.jobs import ENDS, Request
+from graphengine.store.store import Store
 
 UNREACHED = ("finish.unlink",)
 """Only where the disk fails too."""

@@ -16,8 +16,8 @@ from simulate.fleet import GIB, Model, SimulatedFleet
 
 from graphengine.dispatcher import Dispatcher
 from graphengine.hub import Hub
-from graphengine.jobs import ENDS, Request
-from graphengine.store import Store
+from graphengine.store.jobs import ENDS, Request
+from graphengine.store.store import Store
 
 SEED = 7
 SECONDS = 20.0

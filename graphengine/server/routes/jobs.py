@@ -11,11 +11,11 @@ from typing import Any
 from aiohttp import web
 
 from graphengine.errors import NotFound, OverLimit
-from graphengine.jobs import Job
 from graphengine.server import bodies, media
 from graphengine.server.guard import single
 from graphengine.server.problem import Refused, over
 from graphengine.server.route import Answer, Call, Route
+from graphengine.store.jobs import Job
 
 KEY = re.compile("[\x21-\x7e]{1,200}").fullmatch
 ID = re.compile("[0-9a-f]{1,64}").fullmatch

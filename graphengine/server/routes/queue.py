@@ -5,7 +5,7 @@ from __future__ import annotations
 from graphengine.server import bodies
 from graphengine.server.route import Call, Route
 from graphengine.server.routes.jobs import body_of
-from graphengine.store import PAGE_LIMIT
+from graphengine.store.store import PAGE_LIMIT
 
 
 async def shown(call: Call, query: bodies.QueueQuery) -> bodies.Queue:

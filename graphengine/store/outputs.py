@@ -21,10 +21,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from graphengine import faults
-from graphengine.database import Database, Rows, sync
 from graphengine.errors import NotFound, StoreError
-from graphengine.jobs import Draft, Lease, Output, held
+from graphengine.store import faults
+from graphengine.store.database import Database, Rows, sync
+from graphengine.store.jobs import Draft, Lease, Output, held
 
 PUBLISHED = re.compile("[0-9a-f]{32}")
 WRITING = re.compile(r"\.writing-([0-9a-f]{32})-([0-9]{1,18})-[0-9a-f]{16}")

@@ -22,8 +22,8 @@ from threading import Lock
 from time import monotonic, sleep
 from typing import Any
 
-from graphengine import faults
 from graphengine.errors import StoreError
+from graphengine.store import faults
 
 Row = tuple[Any, ...]
 APPLICATION = 0x47456A62

@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from graphengine import faults
-from graphengine.database import Database, Rows
 from graphengine.errors import Conflict, OverLimit
-from graphengine.jobs import Job, Lease, Request, held, job
-from graphengine.journal import changed
+from graphengine.store import faults
+from graphengine.store.database import Database, Rows
+from graphengine.store.jobs import Job, Lease, Request, held, job
+from graphengine.store.journal import changed
 
 LEASE = 30.0
 """Seconds that a worker may be silent."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from graphengine.database import Row, Rows
 from graphengine.errors import NotFound
+from graphengine.store.database import Row, Rows
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 End = Literal["done", "failed", "cancelled"]

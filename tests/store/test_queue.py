@@ -10,7 +10,7 @@ from faults.scenes import Clock
 from storing import DRAFT, REQUEST, claimed, ended
 
 from graphengine.errors import Conflict
-from graphengine.store import Store
+from graphengine.store.store import Store
 
 
 def order(store: Store) -> list[str]:

@@ -12,10 +12,10 @@ import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from graphengine import faults
-from graphengine.database import Database, Rows
 from graphengine.errors import OverLimit
-from graphengine.jobs import Entry, Excerpt, held
+from graphengine.store import faults
+from graphengine.store.database import Database, Rows
+from graphengine.store.jobs import Entry, Excerpt, held
 
 EVENT_LIMIT = 64 * 1024
 """Bytes of one event."""

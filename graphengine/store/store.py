@@ -25,10 +25,10 @@ from time import time
 from types import TracebackType
 from typing import Any
 
-from graphengine import faults
-from graphengine.database import Database
 from graphengine.errors import Conflict, NotFound, OverLimit, StoreError
-from graphengine.jobs import (
+from graphengine.store import faults
+from graphengine.store.database import Database
+from graphengine.store.jobs import (
     ENDS,
     STATES,
     Accepted,
@@ -43,10 +43,10 @@ from graphengine.jobs import (
     job,
     request,
 )
-from graphengine.journal import REMOVED, Journal, Words, changed, recorded
-from graphengine.journal import checked as checked_events
-from graphengine.outputs import Outputs, drop, unlink
-from graphengine.queue import ATTEMPTS, LEASE, LIVING, Queue, checked, end, end_of_line
+from graphengine.store.journal import REMOVED, Journal, Words, changed, recorded
+from graphengine.store.journal import checked as checked_events
+from graphengine.store.outputs import Outputs, drop, unlink
+from graphengine.store.queue import ATTEMPTS, LEASE, LIVING, Queue, checked, end, end_of_line
 
 KEY_LIMIT = 200
 """Characters of an idempotency key, and of a client's name."""

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from storing import REQUEST, ended
 
-from graphengine import database
-from graphengine.database import FIRST, MIGRATIONS, Database, Rows
 from graphengine.errors import StoreError
-from graphengine.store import Store
+from graphengine.store import database
+from graphengine.store.database import FIRST, MIGRATIONS, Database, Rows
+from graphengine.store.store import Store
 
 
 def test_what_is_written_is_durable_and_checked(store: Store) -> None:
@@ -154,6 +154,6 @@ def test_each_statement_of_the_first_version_ends_where_it_seems_to() -> None:
 
 def test_importing_the_store_is_light() -> None:
     heavy = {"torch", "numpy", "pydantic", "aiohttp"}
-    code = f"import sys, graphengine.store; print(sorted({heavy} & sys.modules.keys()))"
+    code = f"import sys, graphengine.store.store; print(sorted({heavy} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -11,9 +11,9 @@ from faults.scenes import Clock
 from storing import DRAFT, REQUEST, claimed, ended
 
 from graphengine.errors import Conflict, NotFound, OverLimit, StoreError
-from graphengine.jobs import Draft, Request
-from graphengine.journal import EVENT_LIMIT
-from graphengine.store import Store
+from graphengine.store.jobs import Draft, Request
+from graphengine.store.journal import EVENT_LIMIT
+from graphengine.store.store import Store
 
 # Submitting
 

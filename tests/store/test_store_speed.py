@@ -9,8 +9,8 @@ from statistics import median
 from time import perf_counter
 from typing import TypeVar
 
-from graphengine.jobs import Draft, Lease, Request
-from graphengine.store import Store
+from graphengine.store.jobs import Draft, Lease, Request
+from graphengine.store.store import Store
 
 T = TypeVar("T")
 
