@@ -121,10 +121,10 @@ def opened(settings: Settings, devices: Sequence[str], workers: int | None) -> I
         raise typer.BadParameter("with --executor ray, Ray chooses the devices; give --workers instead")
     from graphengine.fleets.cluster import connected
 
-    with connected(settings.ray_address or ""):
+    with connected(settings.ray_address or "") as cluster:
         from graphengine.fleets.actors import RayFleet
 
-        yield RayFleet(settings, workers)
+        yield RayFleet(settings, workers, cluster=cluster)
 
 
 async def served(

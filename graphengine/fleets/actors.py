@@ -6,7 +6,8 @@ a job has made comes the same way, in pieces, before its end is told; so a resul
 of it, and an actor that dies afterwards takes nothing along.
 
 Ray retries nothing and restarts nothing, because the queue does: an actor that dies is Gone, and the fleet
-starts another in its place.
+starts another in its place. If the head of the cluster is gone, all are; there are others as soon as there is
+a head again.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from graphengine import __version__
 from graphengine.channel import Message
 from graphengine.errors import GraphEngineError, Unavailable
-from graphengine.fleets.cluster import share
-from graphengine.fleets.crew import PATIENCE, SILENCE, Crew, Seat
+from graphengine.fleets.cluster import Cluster, share
+from graphengine.fleets.crew import PATIENCE, SILENCE, Crew, Seat, now
 from graphengine.report import discreet
 from graphengine.session import Session
 from graphengine.worker import serve, settings_of
@@ -53,6 +54,8 @@ ANSWER = 8 << 20
 """Bytes after which an answer is long enough."""
 GRACE = 2.0
 """Seconds after which a process that was to end is ended by a signal."""
+LOOK = 1.0
+"""Seconds from one look at the head of the cluster to the next."""
 
 
 class Post:
@@ -160,10 +163,10 @@ class Post:
 
 
 class Wire:
-    """The way to a worker that is an actor."""
+    """The way to a worker that is an actor of a cluster."""
 
-    def __init__(self, actor: Any) -> None:
-        self.actor = actor
+    def __init__(self, actor: Any, cluster: Cluster | None) -> None:
+        self.actor, self.cluster = actor, cluster
         self.waiting: deque[bytes] = deque()
         self.cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.folder = Path()
@@ -235,6 +238,8 @@ class Wire:
 
     def end(self) -> None:
         """End the actor, and its process too if that does not listen."""
+        if self.cluster is not None and not self.cluster.answers():
+            return  # Ray would wait for its head
         with suppress(RayError):
             ray.kill(self.actor)
             if self.cut.done() and self.pid:  # a process that is stopped does not hear of that
@@ -262,7 +267,8 @@ FINISH = ray.remote(num_cpus=0, max_retries=0)(finish)
 class RayFleet(Crew):
     """So many actors; without a number, one for each GPU, or one where there is none.
 
-    `environment` is what they have besides that of their node.
+    `environment` is what they have besides that of their node. Who gives the `cluster` has it joined again
+    when it was lost.
     """
 
     def __init__(
@@ -270,13 +276,16 @@ class RayFleet(Crew):
         settings: Settings,
         workers: int | None = None,
         *,
+        cluster: Cluster | None = None,
         silence: float = SILENCE,
         patience: float = PATIENCE,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__((), silence=silence, patience=patience)
-        self.settings, self.wanted = settings, workers
+        self.settings, self.wanted, self.cluster = settings, workers, cluster
         self.environment = dict(environment or {})
+        self.there = asyncio.Event()
+        """Whether there is a cluster to start actors at."""
 
     async def start(self) -> None:
         """Start the actors; gives at once, and they report when they are ready."""
@@ -284,10 +293,52 @@ class RayFleet(Crew):
         self.share = share(nodes, self.wanted, self.settings.device)
         device = "cuda" if self.share.gpus else self.settings.device
         self.seats = {f"worker-{n}": Seat(f"worker-{n}", device) for n in range(1, self.share.workers + 1)}
+        self.there.set()
         await super().start()
+        if self.cluster is not None:
+            self.tasks.add(asyncio.create_task(self.attend(self.cluster)))
+
+    async def attend(self, cluster: Cluster) -> None:
+        """Leave a cluster whose head has not answered for a while, and join it when there is one again."""
+        heard = now()
+        while not self.closing:
+            await asyncio.sleep(LOOK)
+            if await asyncio.to_thread(cluster.answers):
+                heard = now()
+            elif now() - heard > self.silence:
+                log.warning("the head of the Ray cluster at %s is gone; jobs wait for another", cluster.head)
+                await self.leave(cluster)
+                await self.join(cluster)
+                heard = now()
+
+    async def leave(self, cluster: Cluster) -> None:
+        """Give up all actors, and the cluster."""
+        self.there.clear()
+        until = now() + GRACE
+        while now() < until and (held := [seat for seat in self.seats.values() if seat.line is not None]):
+            for seat in held:
+                seat.kill("the head of its cluster is gone")
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(cluster.leave)
+
+    async def join(self, cluster: Cluster) -> None:
+        """Try until there is a cluster, then start actors."""
+        why = ""
+        while not self.closing:
+            try:
+                await asyncio.to_thread(cluster.join)
+                log.warning("there is a Ray cluster at %s again", cluster.head)
+                self.there.set()
+                return
+            except GraphEngineError as error:
+                if why != (why := str(error)):
+                    log.info("%s", why)
+                await asyncio.to_thread(cluster.leave)  # of what was joined by half
+                await asyncio.sleep(LOOK)
 
     async def open(self, seat: Seat) -> Wire:
-        """Start an actor."""
+        """Start an actor, when there is a cluster."""
+        await self.there.wait()
         settings = self.settings.model_copy(update={"device": seat.device})
         text = settings.model_dump_json(exclude={"token"})
         options: dict[str, Any] = {
@@ -297,9 +348,10 @@ class RayFleet(Crew):
         if self.environment:
             options["runtime_env"] = {"env_vars": self.environment}
         try:
-            return Wire(await asyncio.to_thread(POST.options(**options).remote, __version__, text))
+            actor = await asyncio.to_thread(POST.options(**options).remote, __version__, text)
         except RayError as error:
             raise Unavailable(f"the cluster starts no actor: {error}") from error
+        return Wire(actor, self.cluster)
 
 
 def in_words(error: RayError) -> str:

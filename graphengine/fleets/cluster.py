@@ -2,6 +2,9 @@
 
 Ray reads the environment as soon as it is imported, so it is imported here, when that is in order. To import
 this module takes no Ray.
+
+A cluster is lost with its head. Ray ends every process that is connected to a head which does not answer for
+a minute; so who finds out that it is gone leaves, and joins again when there is one.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ KNOCK = 5.0
 
 
 @contextmanager
-def connected(address: str = "") -> Iterator[None]:
+def connected(address: str = "") -> Iterator[Cluster]:
     """Be connected to the cluster at an address; without one, make a cluster of this machine, and end it.
 
     That one has no dashboard, listens on the loopback address only, and wants a token that nobody else has;
@@ -35,37 +38,59 @@ def connected(address: str = "") -> Iterator[None]:
     if (found := find_spec("ray")) is None or found.origin is None:  # a mere folder has no origin
         text = 'the executor "ray" needs Ray, which is not installed: pip install "graphengine[ray]"'
         raise GraphEngineError(text)
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address:
-        join(address, quiet)
-    else:
-        os.environ.pop("GRAPHENGINE_TOKEN", None)  # the processes of the cluster inherit the environment
-        if "ray" not in sys.modules:
-            close_to_others()
-        from ray import init
-
-        init(address="local", include_dashboard=False, object_store_memory=STORE, **quiet)
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # without a cluster an actor is an error, and makes none
+    cluster = Cluster(address)
+    cluster.join()
     try:
-        yield
+        yield cluster
     finally:
+        cluster.leave()
+
+
+class Cluster:
+    """The one that this process is connected to, at an address; without one, it is of this machine."""
+
+    def __init__(self, address: str = "") -> None:
+        self.address, self.head = address, address
+
+    def join(self) -> None:
+        """Connect to it, or make it. GraphEngineError if none answers."""
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if not self.address:
+            os.environ.pop("GRAPHENGINE_TOKEN", None)  # the processes of the cluster inherit the environment
+            if "ray" not in sys.modules:
+                close_to_others()
+            options |= {"include_dashboard": False, "object_store_memory": STORE}
+        try:
+            if self.address:
+                knock(self.address)
+            from ray import get_runtime_context, init
+
+            init(address=self.address or "local", **options)
+            self.head = get_runtime_context().gcs_address
+        except Exception as error:  # Ray has errors of many kinds, and they cannot be named before its import
+            why = (str(error).strip() or type(error).__name__).splitlines()[0]
+            if not self.address:
+                raise GraphEngineError(f"Ray starts no cluster of this machine: {why}") from error
+            raise GraphEngineError(
+                f"no Ray cluster answers at {self.address} ({why}); look at its address, and at "
+                "RAY_AUTH_MODE and RAY_AUTH_TOKEN if it wants a token"
+            ) from error
+
+    def answers(self) -> bool:
+        """Whether its head is there."""
+        try:
+            knock(self.head)
+        except OSError:
+            return False
+        return True
+
+    def leave(self) -> None:
+        """Be connected no more; what was started at it ends. Takes seconds if its head is gone."""
         from ray import shutdown
 
         shutdown()
-
-
-def join(address: str, quiet: Mapping[str, Any]) -> None:
-    """Connect to a cluster that is there. GraphEngineError if none answers."""
-    try:
-        knock(address)
-        from ray import init
-
-        init(address=address, **quiet)
-    except Exception as error:  # Ray has errors of many kinds, and they cannot be named before it is imported
-        raise GraphEngineError(
-            f"no Ray cluster answers at {address} ({str(error).strip().splitlines()[0]}); look at its "
-            "address, and at RAY_AUTH_MODE and RAY_AUTH_TOKEN if it wants a token"
-        ) from error
 
 
 def close_to_others() -> None:

@@ -40,6 +40,11 @@ def node() -> str:
     return told("faults/actors.py", "node", "60").splitlines()[-1]
 
 
+def head() -> str:
+    """The head of a Ray cluster is killed, and another started."""
+    return told("faults/head.py", "60").splitlines()[-1]
+
+
 def network() -> str:
     """The cable between two hosts of a Ray cluster is pulled."""
     return told("faults/network.py", "120").splitlines()[-1]
@@ -90,6 +95,7 @@ ROWS: tuple[Callable[[], str], ...] = (
     kills,
     actors,
     node,
+    head,
     network,
     full,
     leftovers,

@@ -1,4 +1,4 @@
-"""A Ray cluster whose cable is pulled, whose store is full, whose server is killed: each job ends once."""
+"""A Ray cluster whose head or server is killed, whose cable is pulled, whose store is full: jobs end once."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ def test_jobs_end_once_when_the_cable_between_two_hosts_is_pulled() -> None:
         pytest.skip(f"a second host takes a network namespace, and that takes root: {why}")
     row = told("network.py", "16", "once")
     assert f"16 of 16 done   {GOOD}" in row
+    assert "(0 at a job)" not in row
+
+
+def test_jobs_wait_for_another_head_when_that_of_the_cluster_is_killed() -> None:
+    row = told("head.py", "8")
+    assert f"8 of 8 done   {GOOD}" in row
     assert "(0 at a job)" not in row
 
 
