@@ -56,7 +56,7 @@ class Head:
         self.process = subprocess.Popen(
             [ray, "start", *where, *size], stdout=quiet, stderr=quiet, start_new_session=True
         )
-        until = monotonic() + 60
+        until = monotonic() + 120
         while not Cluster(self.address).answers():
             assert monotonic() < until, "Ray does not start"
             sleep(0.1)

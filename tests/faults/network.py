@@ -160,7 +160,7 @@ def cut(jobs: int, again: bool = True) -> Counter[str]:
 @contextmanager
 def cluster(hosts: Hosts) -> Iterator[None]:
     """Be connected, with both hosts there."""
-    until = monotonic() + 60
+    until = monotonic() + 120
     while True:
         with suppress(OSError):
             socket.create_connection((hosts.addresses[0], hosts.port), 1.0).close()
