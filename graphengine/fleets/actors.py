@@ -299,13 +299,14 @@ class RayFleet(Crew):
             self.tasks.add(asyncio.create_task(self.attend(self.cluster)))
 
     async def attend(self, cluster: Cluster) -> None:
-        """Leave a cluster whose head has not answered for a while, and join it when there is one again."""
+        """Leave a cluster whose head has ended or been silent, and join it when there is one again."""
         heard = now()
         while not self.closing:
             await asyncio.sleep(LOOK)
-            if await asyncio.to_thread(cluster.answers):
+            state = await asyncio.to_thread(cluster.state)
+            if state == "there":
                 heard = now()
-            elif now() - heard > self.silence:
+            elif state == "gone" or now() - heard > self.silence:
                 log.warning("the head of the Ray cluster at %s is gone; jobs wait for another", cluster.head)
                 await self.leave(cluster)
                 await self.join(cluster)

@@ -17,7 +17,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from time import monotonic
+from typing import Any, Literal, NamedTuple
 
 from graphengine.errors import GraphEngineError
 
@@ -25,6 +26,8 @@ STORE = 512 << 20
 """Bytes of shared memory that a cluster of this machine takes for what is on its way."""
 KNOCK = 5.0
 """Seconds in which a cluster answers, if there is one."""
+HOLD = 5.0
+"""Seconds after which the connection to a head is made anew: a host that is gone says no word."""
 
 
 @contextmanager
@@ -53,6 +56,8 @@ class Cluster:
 
     def __init__(self, address: str = "") -> None:
         self.address, self.head = address, address
+        self.line: socket.socket | None = None
+        self.since = 0.0
 
     def join(self) -> None:
         """Connect to it, or make it. GraphEngineError if none answers."""
@@ -63,12 +68,13 @@ class Cluster:
                 close_to_others()
             options |= {"include_dashboard": False, "object_store_memory": STORE}
         try:
-            if self.address:
-                knock(self.address)
+            if self.address.rpartition(":")[2].isdecimal():
+                knock(self.address).close()
             from ray import get_runtime_context, init
 
             init(address=self.address or "local", **options)
             self.head = get_runtime_context().gcs_address
+            self.line, self.since = knock(self.head), monotonic()
         except Exception as error:  # Ray has errors of many kinds, and they cannot be named before its import
             why = (str(error).strip() or type(error).__name__).splitlines()[0]
             if not self.address:
@@ -79,17 +85,37 @@ class Cluster:
             ) from error
 
     def answers(self) -> bool:
-        """Whether its head is there."""
+        """Whether there is a head where it was."""
         try:
-            knock(self.head)
+            knock(self.head).close()
         except OSError:
             return False
         return True
+
+    def state(self) -> Literal["there", "silent", "gone"]:
+        """Whether the head that was joined is there, does not answer, or has ended.
+
+        A connection to it is held, which ends with it: another head may be at the address soon, which knows
+        nothing of what was started.
+        """
+        if self.line is None or ended(self.line):
+            return "gone"
+        if monotonic() - self.since > HOLD:
+            try:
+                line, self.since = knock(self.head), monotonic()
+            except OSError:
+                return "silent"
+            self.line.close()
+            self.line = line
+        return "there"
 
     def leave(self) -> None:
         """Be connected no more; what was started at it ends. Takes seconds if its head is gone."""
         from ray import shutdown
 
+        if self.line is not None:
+            self.line.close()
+            self.line = None
         shutdown()
 
 
@@ -101,11 +127,23 @@ def close_to_others() -> None:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
-def knock(address: str) -> None:
-    """OSError if nobody listens at an address of the form `host:port`; Ray itself would try for minutes."""
+def knock(address: str) -> socket.socket:
+    """A connection to `host:port`. OSError if nobody listens there; Ray itself would try for minutes."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), KNOCK).close()
+    return socket.create_connection((host.strip("[]"), int(port)), KNOCK)
+
+
+def ended(line: socket.socket) -> bool:
+    """Whether the other side of a connection has ended. What it says is not heard."""
+    line.setblocking(False)
+    try:
+        while line.recv(4096):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 class Share(NamedTuple):

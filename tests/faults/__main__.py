@@ -42,7 +42,7 @@ def node() -> str:
 
 def head() -> str:
     """The head of a Ray cluster is killed, and another started."""
-    return told("faults/head.py", "60").splitlines()[-1]
+    return told("faults/head.py", "60", "late").splitlines()[-1]
 
 
 def network() -> str:

@@ -1,6 +1,6 @@
 """What is left of the jobs when the head of a Ray cluster is killed while they run, and another is started.
 
-As a program it prints a row: `python tests/faults/head.py JOBS`.
+As a program it prints a row: `python tests/faults/head.py JOBS [late]`.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Head:
         self.process = None
 
 
-async def bereft(folder: Path, cluster: Cluster, head: Head, jobs: int) -> Counter[str]:
-    """The head is killed while jobs run; the service waits for another, and goes on."""
+async def bereft(folder: Path, cluster: Cluster, head: Head, jobs: int, late: bool) -> Counter[str]:
+    """The head is killed while jobs run; another comes at once, or `late`, and the service goes on."""
     where = settings(folder, attempts=100, jobs_per_client=100_000)
     fleet = fleet_of(where, 2, cluster=cluster, silence=SILENCE)
     async with served(where, fleet) as service:
@@ -81,21 +81,23 @@ async def bereft(folder: Path, cluster: Cluster, head: Head, jobs: int) -> Count
         ids = await submitted(service, jobs, 0.3)
         await until(lambda: all(worker.job for worker in service.fleet.workers()))
         await asyncio.to_thread(head.kill)
-        await until(lambda: not any(worker.ready for worker in service.fleet.workers()))
         counts = (await service.line()).counts
         assert counts["done"] < jobs, "the jobs were over before the head was killed"
+        if late:
+            await until(lambda: not any(worker.ready for worker in service.fleet.workers()))
+            await asyncio.sleep(20.0)
         await asyncio.to_thread(head.start)
         return await verdict(service, ids)
 
 
-def killed(jobs: int) -> Counter[str]:
+def killed(jobs: int, late: bool) -> Counter[str]:
     """The same, with a head and a service of its own."""
     os.environ.update(RAY)
     head = Head()
     head.start()
     try:
         with prepared() as folder, connected(head.address) as cluster:
-            return asyncio.run(bereft(folder, cluster, head, jobs))
+            return asyncio.run(bereft(folder, cluster, head, jobs, late))
     finally:
         head.kill()
 
@@ -103,7 +105,7 @@ def killed(jobs: int) -> Counter[str]:
 def main() -> None:
     """Print the row."""
     jobs = int(sys.argv[1])
-    found = killed(jobs)
+    found = killed(jobs, late="late" in sys.argv)
     what = f"the head of a Ray cluster killed, another started ({found['begun again']} at a job)"
     print(row(what, jobs, found))
 

@@ -250,7 +250,8 @@ def test_a_kind_that_is_not_named_is_not_opened(tmp_path: Path) -> None:
         files.load(str(tmp_path / "p.bmp"))
 
 
-def test_the_fingerprint_follows_the_content(tmp_path: Path) -> None:
+def test_the_fingerprint_follows_the_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     folders = Folders(inputs=(tmp_path,))
     for name, seed in (("a.png", 1), ("b.png", 1), ("c.png", 2)):
         Pillow.fromarray((picture(seed=seed)[0] * 255).byte().numpy()).save(tmp_path / name)
