@@ -140,6 +140,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--stages", nargs="+", choices=tuple(RECIPES), default=tuple(RECIPES))
     parser.add_argument("--threads", type=int, default=1, help="on the CPU")
     given = parser.parse_args(arguments)
+    if given.start is not None and not given.start.is_dir():
+        parser.error(
+            f"--from {given.start}: there is no such folder; the companions that ship are in {MODELS}"
+        )
     torch.set_num_threads(given.threads)
     plan = Plan(
         minutes=given.minutes,

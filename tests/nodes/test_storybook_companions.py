@@ -384,6 +384,15 @@ def test_a_short_training_leaves_a_companion_that_goes_on(name: str, tmp_path: P
     assert companions.train(plan) == seen  # the minutes are over: nothing more is trained
 
 
+def test_a_training_does_not_go_on_from_a_folder_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        companions.main(["--minutes", "0", "--from", str(tmp_path / "none"), "--out", str(tmp_path / "out")])
+    assert "there is no such folder" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("name", companions.RECIPES)
 def test_a_training_goes_on_from_a_companion(name: str, tmp_path: Path) -> None:
     plan = Plan(minutes=0.0, out=tmp_path, stages=(name,), start=MODELS, recipes=companions.RECIPES)
